@@ -1,0 +1,67 @@
+package minewarden
+
+import "time"
+
+// State is where an incident stands.
+type State string
+
+// The states, in order; a closed incident is opened again by a new finding about its subject.
+const (
+	Open      State = "open"
+	Contained State = "contained"
+	Closed    State = "closed"
+)
+
+// An Incident is all findings about one subject and its lineage, joined: what people and responders act on. Of all types
+// only it changes.
+type Incident struct {
+	ID       string    `json:"id"`
+	Subject  Subject   `json:"subject"`
+	State    State     `json:"state"`
+	Severity Severity  `json:"severity"` // of its worst finding
+	Score    float64   `json:"score"`    // joint confidence, 0 to 1
+	Opened   time.Time `json:"opened"`
+	Updated  time.Time `json:"updated"`
+	Host     string    `json:"host,omitempty"`
+	// Members are the processes that belong to it, by key, oldest first; responders act on these and their children.
+	Members  []Member          `json:"members,omitempty"`
+	Findings []IncidentFinding `json:"findings"` // oldest first; repeats are counted, not kept
+	Actions  []Receipt         `json:"actions,omitempty"`
+	Notes    []Note            `json:"notes,omitempty"`
+}
+
+// A Member is a process of an incident.
+type Member struct {
+	Key       ProcessKey `json:"key"`
+	Parent    ProcessKey `json:"parent,omitzero"`
+	Name      string     `json:"name"`
+	Exe       string     `json:"exe,omitempty"`
+	Args      []string   `json:"args,omitempty"`
+	Container Container  `json:"container,omitzero"`
+	Cgroup    string     `json:"cgroup,omitempty"`
+	SHA256    string     `json:"sha256,omitempty"`
+	Package   string     `json:"package,omitempty"`
+}
+
+// An IncidentFinding is a finding as an incident keeps it: with its rule's text, for rules may change later.
+type IncidentFinding struct {
+	Time       time.Time  `json:"time"` // first seen
+	Last       time.Time  `json:"last"` // last seen
+	Count      int        `json:"count"`
+	Rule       string     `json:"rule"`
+	Title      string     `json:"title"`
+	Severity   Severity   `json:"severity"`
+	Technique  []string   `json:"technique,omitempty"`
+	Confidence float64    `json:"confidence"` // highest
+	Subject    Subject    `json:"subject"`
+	Lineage    string     `json:"lineage,omitempty"`
+	Evidence   []Evidence `json:"evidence"` // of the most confident
+	Advice     string     `json:"advice,omitempty"`
+}
+
+// A Note is what a person wrote.
+type Note struct {
+	Time time.Time `json:"time"`
+	Who  string    `json:"who"`
+	Text string    `json:"text"`
+}
