@@ -25,4 +25,8 @@ type Rule struct {
 	Advice    string // what the operator does next
 	Severity  Severity
 	Technique []string // ATT&CK ids
+	// Why and References are for audits: why it matters, with the campaign that used it, in a sentence; and what says so,
+	// each as "CIS Docker 1.7.0 2.7", "ATT&CK M1018", "D3FEND D3-ACH".
+	Why        string
+	References []string
 }
