@@ -61,8 +61,9 @@ type Process struct {
 	Kernel    bool       `json:"kernel,omitempty"`  // a kernel thread
 	Existing  bool       `json:"existing,omitempty"`
 
-	// Parent is who forked it, as that was at the time of the fork or of the first look; it stays when the parent exits.
-	// Nil for pid 1, kthreadd and where unknown. A chain is at most MaxAncestors long.
+	// Parent is who started this program: the program that ran in the same process before it (a shell that execs its last
+	// command), or else the process that forked it, as that was at the time. It stays when the parent exits. Nil for pid 1,
+	// kthreadd and where unknown. A chain is at most MaxAncestors long.
 	Parent *Process `json:"-"`
 }
 

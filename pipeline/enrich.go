@@ -1,0 +1,79 @@
+package pipeline
+
+import "github.com/minewarden/minewarden"
+
+// enrich fills what the sensor left to the pipeline: boot id, process with ancestry, container, owning package.
+func (p *Pipeline) enrich(ev *minewarden.Event) {
+	if ev.Process == nil {
+		return
+	}
+	key := ev.Process.Key
+	if key.Boot == "" {
+		key.Boot = p.opt.Boot
+	}
+	switch d := ev.Data.(type) {
+	case *minewarden.Exec:
+		p.enrichExec(d)
+		proc := p.tree.exec(key, ev.Time, d, p.opt.Boot)
+		proc.Container = p.container(d.Cgroup)
+		ev.Process = proc
+		return
+	case *minewarden.Fork:
+		ev.Process = p.known(key, ev.Process)
+		if d.Child.Boot == "" {
+			d.Child.Boot = p.opt.Boot
+		}
+		p.tree.fork(ev.Process, d.Child, ev.Time)
+		return
+	case *minewarden.Image:
+		ev.Process = p.known(key, ev.Process)
+		if n := p.tree.node(key); n != nil && n.p.SHA256 == "" && sameFile(n.p.Inode, d.Inode) {
+			c := *n.p
+			c.SHA256 = d.SHA256
+			if d.Package != "" {
+				c.Package = d.Package
+			}
+			n.p = &c
+			ev.Process = n.p
+		}
+		return
+	}
+	ev.Process = p.known(key, ev.Process)
+}
+
+func sameFile(a, b minewarden.Inode) bool { return a.Dev == b.Dev && a.Ino == b.Ino }
+
+// known returns the process of that key from the tree, or what the sensor said of it, which is then remembered.
+func (p *Pipeline) known(key minewarden.ProcessKey, told *minewarden.Process) *minewarden.Process {
+	if n := p.tree.node(key); n != nil {
+		return n.p
+	}
+	c := *told
+	c.Key = key
+	if c.Container == (minewarden.Container{}) {
+		c.Container = p.container(c.Cgroup)
+	}
+	if key.Start != 0 {
+		p.tree.put(&c, true)
+	}
+	return &c
+}
+
+func (p *Pipeline) enrichExec(x *minewarden.Exec) {
+	if p.opt.Host == nil {
+		return
+	}
+	if x.Cgroup == "" && x.CgroupID != 0 {
+		x.Cgroup = p.opt.Host.CgroupPath(x.CgroupID)
+	}
+	if x.Package == "" && x.Exe != "" && !x.Memfd && !x.Deleted {
+		x.Package = p.opt.Host.Owner(x.Exe)
+	}
+}
+
+func (p *Pipeline) container(cgroup string) minewarden.Container {
+	if cgroup == "" || cgroup == "/" || p.opt.Host == nil {
+		return minewarden.Container{}
+	}
+	return p.opt.Host.Container(cgroup)
+}

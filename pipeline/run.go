@@ -1,0 +1,225 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/minewarden/minewarden"
+)
+
+const (
+	// queueLen is how many events may wait: at 50k events a second it covers a pause of 0.6 s.
+	queueLen = 32768
+	// A sensor that failed is started again after firstDelay, doubled up to lastDelay; a minute without error resets it.
+	firstDelay = time.Second
+	lastDelay  = time.Minute
+)
+
+// A Runner drives a pipeline from live sensors.
+type Runner struct {
+	pipe    *Pipeline
+	log     *slog.Logger
+	now     func() time.Time
+	queue   chan item
+	sensors []*sensorState
+	health  atomic.Pointer[Health]
+}
+
+type item struct {
+	ev   minewarden.Event
+	from *sensorState // nil: a call to run on the pipeline's goroutine
+	call func()
+}
+
+type sensorState struct {
+	sensor  minewarden.Sensor
+	name    string
+	events  atomic.Uint64
+	dropped atomic.Uint64 // at the queue, ever
+	told    uint64        // of dropped, already emitted as Lost
+	mu      sync.Mutex
+	state   string
+	reason  string
+}
+
+// Health is what the operator sees of the road: who runs, who does not and why, and what was lost.
+type Health struct {
+	Time      time.Time        `json:"time"`
+	Stats     Stats            `json:"stats"`
+	Sensors   []SensorHealth   `json:"sensors"`
+	Detectors []DetectorHealth `json:"detectors"`
+}
+
+// SensorHealth is one sensor's part of Health.
+type SensorHealth struct {
+	Name    string `json:"name"`
+	State   string `json:"state"` // running, waiting, unsupported
+	Reason  string `json:"reason,omitempty"`
+	Events  uint64 `json:"events"`
+	Dropped uint64 `json:"dropped"`
+}
+
+// DetectorHealth is one detector's part of Health.
+type DetectorHealth struct {
+	Name     string `json:"name"`
+	Findings uint64 `json:"findings"`
+	Off      string `json:"off,omitempty"`
+}
+
+// NewRunner returns a Runner for pipe.
+func NewRunner(pipe *Pipeline, log *slog.Logger, now func() time.Time, sensors []minewarden.Sensor) *Runner {
+	r := &Runner{pipe: pipe, log: log, now: now, queue: make(chan item, queueLen)}
+	for _, s := range sensors {
+		r.sensors = append(r.sensors, &sensorState{sensor: s, name: s.Info().Name, state: "waiting"})
+	}
+	r.health.Store(&Health{})
+	return r
+}
+
+// Health returns the state as of the last second. It may be called from any goroutine.
+func (r *Runner) Health() Health { return *r.health.Load() }
+
+// Call runs f on the pipeline's goroutine after all events that are queued now. It blocks until f is queued or ctx is done.
+func (r *Runner) Call(ctx context.Context, f func()) error {
+	select {
+	case r.queue <- item{call: f}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Emit queues an event that no sensor of the catalogue saw, as the hash of an executable. It never blocks; false: dropped.
+func (r *Runner) Emit(ev minewarden.Event) bool {
+	select {
+	case r.queue <- item{ev: ev}:
+		return true
+	default:
+		return false
+	}
+}
+
+// Run runs the sensors until ctx is done, then what is still queued, and returns.
+func (r *Runner) Run(ctx context.Context) {
+	var sensors sync.WaitGroup
+	for _, s := range r.sensors {
+		sensors.Go(func() { r.supervise(ctx, s) })
+	}
+	done := make(chan struct{})
+	go func() { sensors.Wait(); close(done) }()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case it := <-r.queue:
+			r.one(it)
+		case <-tick.C:
+			r.second()
+		case <-done:
+			for {
+				select {
+				case it := <-r.queue:
+					r.one(it)
+				default:
+					r.second()
+					return
+				}
+			}
+		}
+	}
+}
+
+func (r *Runner) one(it item) {
+	if it.call != nil {
+		it.call()
+		return
+	}
+	if it.from != nil {
+		it.ev.Sensor = it.from.name
+	}
+	r.pipe.Observe(it.ev)
+}
+
+// second tells the pipeline that time passed and what was dropped, and publishes the health.
+func (r *Runner) second() {
+	now := r.now()
+	r.pipe.Advance(now)
+	h := &Health{Time: now}
+	for _, s := range r.sensors {
+		dropped := s.dropped.Load()
+		if n := dropped - s.told; n > 0 {
+			s.told = dropped
+			r.log.Warn("events dropped: the pipeline is behind", "sensor", s.name, "events", n)
+			r.pipe.Observe(minewarden.Event{Time: now, Sensor: s.name, Data: &minewarden.Lost{N: n, Where: "queue"}})
+		}
+		s.mu.Lock()
+		h.Sensors = append(h.Sensors, SensorHealth{s.name, s.state, s.reason, s.events.Load(), dropped})
+		s.mu.Unlock()
+	}
+	for _, m := range r.pipe.mods {
+		h.Detectors = append(h.Detectors, DetectorHealth{m.name, m.findings, m.off})
+	}
+	h.Stats = r.pipe.stats
+	r.health.Store(h)
+}
+
+func (s *sensorState) set(state, reason string) {
+	s.mu.Lock()
+	s.state, s.reason = state, reason
+	s.mu.Unlock()
+}
+
+// supervise keeps one sensor running: a passing error starts it again after a delay, ErrUnsupported switches it off.
+func (r *Runner) supervise(ctx context.Context, s *sensorState) {
+	emit := func(ev minewarden.Event) {
+		select {
+		case r.queue <- item{ev: ev, from: s}:
+			s.events.Add(1)
+		default:
+			s.dropped.Add(1)
+		}
+	}
+	delay := firstDelay
+	for ctx.Err() == nil {
+		s.set("running", "")
+		start := r.now()
+		err := runOne(ctx, s.sensor, emit)
+		if ctx.Err() != nil {
+			return
+		}
+		if errors.Is(err, minewarden.ErrUnsupported) {
+			r.log.Warn("sensor is off", "sensor", s.name, "reason", err)
+			s.set("unsupported", err.Error())
+			return
+		}
+		if err == nil {
+			err = errors.New("ended by itself")
+		}
+		if r.now().Sub(start) > lastDelay {
+			delay = firstDelay
+		}
+		r.log.Error("sensor failed; starting it again", "sensor", s.name, "error", err, "delay", delay)
+		s.set("waiting", err.Error())
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done():
+			return
+		}
+		delay = min(2*delay, lastDelay)
+	}
+}
+
+func runOne(ctx context.Context, s minewarden.Sensor, emit minewarden.Emit) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return s.Run(ctx, emit)
+}

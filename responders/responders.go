@@ -1,0 +1,18 @@
+// Package responders lists the responders. A new one is a folder here and a line in All.
+package responders
+
+import "github.com/minewarden/minewarden"
+
+// A Maker makes a responder from what it may touch.
+type Maker = func(minewarden.Env) (minewarden.Responder, error)
+
+// Named is a responder's folder name with its Maker.
+type Named struct {
+	Name string
+	New  Maker
+}
+
+// All returns every responder, in the order in which people read about them.
+func All() []Named {
+	return []Named{}
+}
