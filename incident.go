@@ -22,12 +22,16 @@ type Incident struct {
 	Score    float64   `json:"score"`    // joint confidence, 0 to 1
 	Opened   time.Time `json:"opened"`
 	Updated  time.Time `json:"updated"`
+	Changed  time.Time `json:"changed,omitzero"` // when State last changed
 	Host     string    `json:"host,omitempty"`
+	// Root is the key that its ID is made from: what findings must share to join, as "process boot/pid@start".
+	Root string `json:"root,omitempty"`
 	// Members are the processes that belong to it, by key, oldest first; responders act on these and their children.
 	Members  []Member          `json:"members,omitempty"`
 	Findings []IncidentFinding `json:"findings"` // oldest first; repeats are counted, not kept
 	Actions  []Receipt         `json:"actions,omitempty"`
 	Notes    []Note            `json:"notes,omitempty"`
+	More     int               `json:"more,omitempty"` // findings that came after Findings was full: counted, not kept
 }
 
 // A Member is a process of an incident.
@@ -41,6 +45,10 @@ type Member struct {
 	Cgroup    string     `json:"cgroup,omitempty"`
 	SHA256    string     `json:"sha256,omitempty"`
 	Package   string     `json:"package,omitempty"`
+	Since     time.Time  `json:"since,omitzero"`  // when it became a member
+	Exited    time.Time  `json:"exited,omitzero"` // zero: it still ran when last heard of
+	// Weak says that only findings below medium are about it: responders leave it alone while another member is not weak.
+	Weak bool `json:"weak,omitempty"`
 }
 
 // An IncidentFinding is a finding as an incident keeps it: with its rule's text, for rules may change later.

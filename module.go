@@ -24,6 +24,7 @@ type Env struct {
 	Log    *slog.Logger           // already carries the module's name; never nil
 	Root   fs.FS                  // the host's files, "etc/passwd" without a leading slash; a fixture in tests
 	Now    func() time.Time       // the clock; nil for detectors, whose clock is the events'
+	Data   string                 // a directory for the module alone, which it makes when it needs it; empty: keep nothing
 	Decode func(config any) error // the module's own section of the configuration over its defaults; strict; nil: none
 }
 

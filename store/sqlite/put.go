@@ -1,0 +1,157 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"github.com/minewarden/minewarden"
+)
+
+func put(ctx context.Context, tx *sql.Tx, inc *minewarden.Incident) error {
+	doc, err := json.Marshal(inc)
+	if err != nil {
+		return err
+	}
+	text := incidentText(inc)
+	var n int64
+	var old string
+	err = tx.QueryRowContext(ctx, "SELECT n, text FROM incident WHERE id = ?", inc.ID).Scan(&n, &old)
+	fresh := errors.Is(err, sql.ErrNoRows)
+	if err != nil && !fresh {
+		return err
+	}
+	if fresh {
+		res, err := tx.ExecContext(ctx, `INSERT INTO incident (id, state, severity, host, subject, updated, text, doc)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+			inc.ID, string(inc.State), int(inc.Severity), inc.Host, inc.Subject.ID, inc.Updated.UnixNano(), text, doc)
+		if err != nil {
+			return err
+		}
+		if n, err = res.LastInsertId(); err != nil {
+			return err
+		}
+	} else if _, err := tx.ExecContext(ctx, `UPDATE incident SET state = ?, severity = ?, host = ?, subject = ?, updated = ?,
+			text = ?, doc = ? WHERE n = ?`,
+		string(inc.State), int(inc.Severity), inc.Host, inc.Subject.ID, inc.Updated.UnixNano(), text, doc, n); err != nil {
+		return err
+	}
+	if err := index(ctx, tx, "incident_text", n, old, text, fresh); err != nil {
+		return err
+	}
+	return putFindings(ctx, tx, inc)
+}
+
+type row struct {
+	n    int64
+	text string
+	doc  []byte
+}
+
+func putFindings(ctx context.Context, tx *sql.Tx, inc *minewarden.Incident) error {
+	have, err := findingRows(ctx, tx, inc.ID)
+	if err != nil {
+		return err
+	}
+	for seq := range inc.Findings {
+		f := &inc.Findings[seq]
+		doc, err := json.Marshal(f)
+		if err != nil {
+			return err
+		}
+		old, ok := have[seq]
+		delete(have, seq)
+		if ok && bytes.Equal(old.doc, doc) {
+			continue
+		}
+		text := findingText(f)
+		if !ok {
+			res, err := tx.ExecContext(ctx, `INSERT INTO finding (incident, seq, last, severity, rule, subject, text, doc)
+				VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+				inc.ID, seq, f.Last.UnixNano(), int(f.Severity), f.Rule, f.Subject.ID, text, doc)
+			if err != nil {
+				return err
+			}
+			if old.n, err = res.LastInsertId(); err != nil {
+				return err
+			}
+		} else if _, err := tx.ExecContext(ctx, `UPDATE finding SET last = ?, severity = ?, rule = ?, subject = ?, text = ?, doc = ?
+				WHERE n = ?`, f.Last.UnixNano(), int(f.Severity), f.Rule, f.Subject.ID, text, doc, old.n); err != nil {
+			return err
+		}
+		if err := index(ctx, tx, "finding_text", old.n, old.text, text, !ok); err != nil {
+			return err
+		}
+	}
+	for _, old := range have { // of an incident that has fewer findings than before
+		if _, err := tx.ExecContext(ctx, "INSERT INTO finding_text (finding_text, rowid, text) VALUES ('delete', ?, ?)", old.n, old.text); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM finding WHERE n = ?", old.n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func findingRows(ctx context.Context, tx *sql.Tx, id string) (map[int]row, error) {
+	rows, err := tx.QueryContext(ctx, "SELECT seq, n, text, doc FROM finding WHERE incident = ?", id)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }() // an error shows in rows.Err
+	have := map[int]row{}
+	for rows.Next() {
+		var seq int
+		var r row
+		if err := rows.Scan(&seq, &r.n, &r.text, &r.doc); err != nil {
+			return nil, err
+		}
+		have[seq] = r
+	}
+	return have, rows.Err()
+}
+
+// index brings the trigrams of row n of table up to date; it must be told what it had been given before.
+func index(ctx context.Context, tx *sql.Tx, table string, n int64, old, text string, fresh bool) error {
+	if !fresh {
+		if old == text {
+			return nil
+		}
+		if _, err := tx.ExecContext(ctx, "INSERT INTO "+table+" ("+table+", rowid, text) VALUES ('delete', ?, ?)", n, old); err != nil {
+			return err
+		}
+	}
+	_, err := tx.ExecContext(ctx, "INSERT INTO "+table+" (rowid, text) VALUES (?, ?)", n, text)
+	return err
+}
+
+// sep cannot be typed into a search, so no match spans two values.
+const sep = "\x1f"
+
+// incidentText leaves out what its findings say: a search asks both.
+func incidentText(inc *minewarden.Incident) string {
+	words := []string{inc.ID, inc.Subject.ID, inc.Subject.Name}
+	seen := map[string]bool{}
+	for i := range inc.Members {
+		for _, w := range []string{inc.Members[i].Name, inc.Members[i].Exe} {
+			if w != "" && !seen[w] {
+				seen[w] = true
+				words = append(words, w)
+			}
+		}
+	}
+	return clean(words)
+}
+
+func findingText(f *minewarden.IncidentFinding) string {
+	return clean([]string{f.Rule, f.Title, f.Subject.ID, f.Subject.Name, f.Lineage})
+}
+
+// clean cuts at NUL bytes' places: to SQLite a text ends there.
+func clean(words []string) string {
+	return strings.ReplaceAll(strings.Join(words, sep), "\x00", "\x01")
+}
