@@ -151,6 +151,7 @@ func (r *reader) text(s string, depth int) flow {
 	var open [8]struct {  // of substitutions: where the outer command stood
 		words [4]string
 		n     int
+		start int
 		in    flow
 	}
 	nested := 0
@@ -215,6 +216,7 @@ func (r *reader) text(s string, depth int) flow {
 				o := &open[nested]
 				o.n = copy(o.words[:], words[:n])
 				o.in = in | sub
+				o.start = start
 				nested++
 			}
 			n, in, sub, start = 0, 0, 0, i
@@ -227,8 +229,7 @@ func (r *reader) text(s string, depth int) flow {
 				nested--
 				o := &open[nested]
 				n = copy(words[:], o.words[:o.n])
-				in, sub = o.in, out
-				start = i
+				in, sub, start = o.in, out, o.start
 				if n == 0 { // a subshell: its output goes on
 					sub = 0
 					in = out
