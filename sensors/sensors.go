@@ -1,7 +1,10 @@
 // Package sensors lists the sensors. A new one is a folder here and a line in All.
 package sensors
 
-import "github.com/minewarden/minewarden"
+import (
+	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/sensors/ebpf"
+)
 
 // A Maker makes a sensor from what it may touch.
 type Maker = func(minewarden.Env) (minewarden.Sensor, error)
@@ -14,5 +17,7 @@ type Named struct {
 
 // All returns every sensor, in the order in which people read about them.
 func All() []Named {
-	return []Named{}
+	return []Named{
+		{"ebpf", ebpf.New},
+	}
 }

@@ -1,0 +1,5 @@
+package ebpf
+
+import "time"
+
+type hidden struct{ every time.Duration }
