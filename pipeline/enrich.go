@@ -13,10 +13,9 @@ func (p *Pipeline) enrich(ev *minewarden.Event) {
 	}
 	switch d := ev.Data.(type) {
 	case *minewarden.Exec:
-		p.enrichExec(d)
-		proc := p.tree.exec(key, ev.Time, d, p.opt.Boot)
-		proc.Container = p.container(d.Cgroup)
-		ev.Process = proc
+		container := p.enrichExec(d)
+		ev.Process = p.tree.exec(key, ev.Time, d, p.opt.Boot)
+		ev.Process.Container = container
 		return
 	case *minewarden.Fork:
 		ev.Process = p.known(key, ev.Process)
@@ -59,16 +58,19 @@ func (p *Pipeline) known(key minewarden.ProcessKey, told *minewarden.Process) *m
 	return &c
 }
 
-func (p *Pipeline) enrichExec(x *minewarden.Exec) {
+// enrichExec returns the container. A path inside one says nothing about the host's packages.
+func (p *Pipeline) enrichExec(x *minewarden.Exec) minewarden.Container {
 	if p.opt.Host == nil {
-		return
+		return minewarden.Container{}
 	}
 	if x.Cgroup == "" && x.CgroupID != 0 {
 		x.Cgroup = p.opt.Host.CgroupPath(x.CgroupID)
 	}
-	if x.Package == "" && x.Exe != "" && !x.Memfd && !x.Deleted {
+	c := p.container(x.Cgroup)
+	if x.Package == "" && x.Exe != "" && !x.Memfd && !x.Deleted && c == (minewarden.Container{}) {
 		x.Package = p.opt.Host.Owner(x.Exe)
 	}
+	return c
 }
 
 func (p *Pipeline) container(cgroup string) minewarden.Container {

@@ -141,6 +141,17 @@ func (p *Pipeline) Advance(now time.Time) {
 	}
 }
 
+// flushFor is how much time Flush lets pass: longer than any rule waits.
+const flushFor = 2 * time.Minute
+
+// Flush ends a replay: time goes on without events, so that rules which wait for more can speak.
+func (p *Pipeline) Flush() {
+	end := p.last.Add(flushFor)
+	for now := p.last.Add(time.Second); !now.After(end); now = now.Add(time.Second) {
+		p.Advance(now)
+	}
+}
+
 // observe runs mods from i on and returns the index to go on with: past the end, or past one that panicked.
 func (p *Pipeline) observe(mods []*module, i int) (next int) {
 	defer func() {

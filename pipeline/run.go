@@ -28,6 +28,8 @@ type Runner struct {
 	now     func() time.Time
 	queue   chan item
 	sensors []*sensorState
+	once    []minewarden.Sensor
+	onceEnd chan struct{} // closed when all of once have ended
 	health  atomic.Pointer[Health]
 }
 
@@ -74,13 +76,19 @@ type DetectorHealth struct {
 
 // NewRunner returns a Runner for pipe.
 func NewRunner(pipe *Pipeline, log *slog.Logger, now func() time.Time, sensors []minewarden.Sensor) *Runner {
-	r := &Runner{pipe: pipe, log: log, now: now, queue: make(chan item, queueLen)}
+	r := &Runner{pipe: pipe, log: log, now: now, queue: make(chan item, queueLen), onceEnd: make(chan struct{})}
 	for _, s := range sensors {
 		r.sensors = append(r.sensors, &sensorState{sensor: s, name: s.Info().Name, state: "waiting"})
 	}
 	r.health.Store(&Health{})
 	return r
 }
+
+// Once adds a sensor that looks once and ends. Its events wait for room in the queue, so none is dropped. Call it before Run.
+func (r *Runner) Once(s minewarden.Sensor) { r.once = append(r.once, s) }
+
+// OnceEnded is closed when every sensor added by Once has ended.
+func (r *Runner) OnceEnded() <-chan struct{} { return r.onceEnd }
 
 // Health returns the state as of the last second. It may be called from any goroutine.
 func (r *Runner) Health() Health { return *r.health.Load() }
@@ -111,6 +119,7 @@ func (r *Runner) Run(ctx context.Context) {
 	for _, s := range r.sensors {
 		sensors.Go(func() { r.supervise(ctx, s) })
 	}
+	sensors.Go(func() { r.runOnce(ctx) })
 	done := make(chan struct{})
 	go func() { sensors.Wait(); close(done) }()
 	tick := time.NewTicker(time.Second)
@@ -222,4 +231,25 @@ func runOne(ctx context.Context, s minewarden.Sensor, emit minewarden.Emit) (err
 		}
 	}()
 	return s.Run(ctx, emit)
+}
+
+// runOnce runs the sensors that look once, together, and tells of those that failed.
+func (r *Runner) runOnce(ctx context.Context) {
+	defer close(r.onceEnd)
+	var all sync.WaitGroup
+	for _, s := range r.once {
+		all.Go(func() {
+			from := &sensorState{name: s.Info().Name}
+			err := runOne(ctx, s, func(ev minewarden.Event) {
+				select {
+				case r.queue <- item{ev: ev, from: from}:
+				case <-ctx.Done():
+				}
+			})
+			if err != nil && ctx.Err() == nil {
+				r.log.Error("could not look", "sensor", from.name, "error", err)
+			}
+		})
+	}
+	all.Wait()
 }

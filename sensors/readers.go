@@ -1,0 +1,30 @@
+package sensors
+
+import (
+	"context"
+
+	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/internal/recording"
+)
+
+// HeadLen is how much of a file Reader.Match is given.
+const HeadLen = 4096
+
+// A Reader turns a file into events. It is chosen by content: the first whose Match is true of the file's head.
+type Reader struct {
+	Name  string
+	Title string
+	Match func(head []byte) bool
+	// Read emits the file's events until it ends or ctx is done. What can be skipped is told to bad and skipped; an error
+	// means that the rest could not be read.
+	Read func(ctx context.Context, path string, bad func(error), emit minewarden.Emit) error
+}
+
+// Readers returns every reader. Those whose Match is weaker come later.
+func Readers() []Reader {
+	return []Reader{
+		{"recording", "recorded events", recording.Is, func(ctx context.Context, path string, bad func(error), emit minewarden.Emit) error {
+			return recording.File{Path: path, Bad: bad}.Run(ctx, emit)
+		}},
+	}
+}
