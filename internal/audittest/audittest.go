@@ -9,6 +9,7 @@ package audittest
 import (
 	"bufio"
 	"bytes"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net/http"
@@ -346,4 +347,9 @@ func Fixtures(tb testing.TB, elem ...string) string {
 		tb.Skipf("recordings: %v", err)
 	}
 	return p
+}
+
+// CA returns the server's certificate, PEM, for a client to trust.
+func (s *Server) CA() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
 }
