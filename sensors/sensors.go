@@ -4,6 +4,7 @@ package sensors
 import (
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/sensors/ebpf"
+	"github.com/minewarden/minewarden/sensors/procfs"
 )
 
 // A Maker makes a sensor from what it may touch.
@@ -19,5 +20,6 @@ type Named struct {
 func All() []Named {
 	return []Named{
 		{"ebpf", ebpf.New},
+		{"procfs", procfs.New},
 	}
 }
