@@ -1,7 +1,10 @@
 // Package detectors lists the detectors. A new one is a folder here and a line in All.
 package detectors
 
-import "github.com/minewarden/minewarden"
+import (
+	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/detectors/masquerade"
+)
 
 // A Maker makes a detector from what it may touch.
 type Maker = func(minewarden.Env) (minewarden.Detector, error)
@@ -14,5 +17,7 @@ type Named struct {
 
 // All returns every detector, in the order in which people read about them.
 func All() []Named {
-	return []Named{}
+	return []Named{
+		{"masquerade", masquerade.New},
+	}
 }
