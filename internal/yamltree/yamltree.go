@@ -61,7 +61,9 @@ type Error struct {
 	Message      string
 }
 
-func (e *Error) Error() string { return fmt.Sprintf("line %d column %d: %s", e.Line, e.Column, e.Message) }
+func (e *Error) Error() string {
+	return fmt.Sprintf("line %d column %d: %s", e.Line, e.Column, e.Message)
+}
 
 // Parse returns the documents of data. What it returns beside an error is nil.
 func Parse(data []byte) (docs []*Node, err error) {

@@ -1,0 +1,27 @@
+// Package audits lists the audits. A new one is a folder here and a line in All.
+package audits
+
+import (
+	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/audits/compose"
+	"github.com/minewarden/minewarden/audits/dockerfile"
+	"github.com/minewarden/minewarden/audits/kubernetes"
+)
+
+// A Maker makes an auditor from what it may touch.
+type Maker = func(minewarden.Env) (minewarden.Auditor, error)
+
+// Named is an auditor's folder name with its Maker.
+type Named struct {
+	Name string
+	New  Maker
+}
+
+// All returns every auditor, in the order in which people read about them.
+func All() []Named {
+	return []Named{
+		{"kubernetes", kubernetes.New},
+		{"compose", compose.New},
+		{"dockerfile", dockerfile.New},
+	}
+}
