@@ -191,6 +191,16 @@ func (s *Server) Set(method, uri string, owner bool, status int, contentType, bo
 	s.by[key(method, u.Path+" *", owner)] = rec
 }
 
+// SetHeader is Set with headers of the test's own.
+func (s *Server) SetHeader(method, uri string, owner bool, status int, header map[string]string, body string) {
+	s.Set(method, uri, owner, status, "text/plain", body)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k, v := range header {
+		s.by[key(method, uri, owner)].Header.Set(k, v)
+	}
+}
+
 func key(method, uri string, owner bool) string { return fmt.Sprint(method, " ", uri, " ", owner) }
 
 // Credential tells whether r carries a token or a client certificate.

@@ -162,10 +162,11 @@ func (c *Client) HasOwner() bool {
 
 // A Request is one question.
 type Request struct {
-	Method string // "": GET
-	Path   string // below the base, with query
-	Body   []byte // JSON
-	Owner  bool   // with the token and the client certificate
+	Method string      // "": GET
+	Path   string      // below the base, with query
+	Body   []byte      // JSON
+	Owner  bool        // with the token and the client certificate
+	Header http.Header // in addition; nothing secret: it goes wherever a redirect leads on the same host
 }
 
 // Get asks for path as a stranger.
@@ -222,6 +223,9 @@ func (c *Client) once(ctx context.Context, r Request, at *url.URL, credentials b
 	req.Header.Set("Accept", "application/json, text/html;q=0.5, */*;q=0.1")
 	if r.Body != nil {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	for k, vs := range r.Header {
+		req.Header[k] = vs
 	}
 	t := c.anon
 	if r.Owner && credentials {
