@@ -7,6 +7,8 @@ type Write struct {
 	To   string `json:"to,omitempty"`   // the new name of a rename
 	Head []byte `json:"head,omitempty"` // what the file holds now, at most 64 KiB, for persistence spots only
 	Mode uint32 `json:"mode,omitempty"`
+	// Existing says that this is how things were when the sensor began to look, or looked again after a loss: no change was seen.
+	Existing bool `json:"existing,omitempty"`
 }
 
 // Kind implements Data.
@@ -27,6 +29,8 @@ type File struct {
 	// Strings holds, of a binary file, what the sensor's list of miner and pool words met, each once: binaries are too
 	// large to hand to detectors whole.
 	Strings []string `json:"strings,omitempty"`
+	// Existing says that the file was there when the sensor began to look: the baseline, not news.
+	Existing bool `json:"existing,omitempty"`
 }
 
 // Kind implements Data.

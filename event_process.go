@@ -39,7 +39,7 @@ func (*Fork) Kind() Kind { return KindFork }
 
 // Exit says that the event's process ended.
 type Exit struct {
-	Code   int32 `json:"code"`
+	Code   int32 `json:"code"` // -1: unknown
 	Signal int32 `json:"signal,omitempty"`
 }
 

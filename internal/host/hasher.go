@@ -147,7 +147,7 @@ func (h *Hasher) image(ctx context.Context, r hashRequest) (*minewarden.Image, e
 		Exe: r.exe, Inode: minewarden.Inode{Dev: id.dev, Ino: id.ino, Mtime: id.mtime}, Size: id.bytes, SHA256: res.sha256,
 	}
 	if h.packages != nil {
-		if pkg, ok := h.packages.Owner(r.exe); ok {
+		if pkg, ok := h.packages.OwnerOf(r.exe, id.dev, id.ino); ok {
 			img.Package = pkg
 			if want, ok := h.packages.MD5(r.exe); ok {
 				img.Modified = want != res.md5

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -228,4 +229,21 @@ func readAll(root fs.FS, name string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("package database %s is larger than %d bytes", name, limit)
 	}
 	return data, nil
+}
+
+// OwnerOf is Owner for a file that runs: only if path still names it. Paths that a container's processes show are those of
+// their own root, and a deleted file's path may name another by now.
+func (p *Packages) OwnerOf(file string, dev, ino uint64) (pkg string, ok bool) {
+	if pkg, ok = p.Owner(file); !ok {
+		return noPackage, false
+	}
+	info, err := fs.Stat(p.root, strings.TrimPrefix(file, "/"))
+	if err != nil {
+		return noPackage, false
+	}
+	st, isStat := info.Sys().(*syscall.Stat_t)
+	if !isStat || st.Ino != ino || dev != 0 && uint64(st.Dev) != dev {
+		return noPackage, false
+	}
+	return pkg, true
 }

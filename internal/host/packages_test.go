@@ -251,3 +251,22 @@ func BenchmarkOwner(b *testing.B) {
 		p.Owner("/usr/bin/cat")
 	}
 }
+
+func TestOwnerOfWhatRuns(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"var/lib/dpkg/info/web.list": "/usr/bin/web\n", "usr/bin/web": "x", "other": "y"} {
+		if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := NewPackages(os.DirFS(dir))
+	if got, _ := p.OwnerOf("/usr/bin/web", 0, inode(t, filepath.Join(dir, "usr/bin/web"))); got != "dpkg:web" {
+		t.Errorf("got %q, want dpkg:web", got)
+	}
+	if got, ok := p.OwnerOf("/usr/bin/web", 0, inode(t, filepath.Join(dir, "other"))); ok {
+		t.Errorf("another file of that name belongs to %q", got)
+	}
+}
