@@ -151,7 +151,7 @@ func findingText(f *minewarden.IncidentFinding) string {
 	return clean([]string{f.Rule, f.Title, f.Subject.ID, f.Subject.Name, f.Lineage})
 }
 
-// clean cuts at NUL bytes' places: to SQLite a text ends there.
+// clean puts words in lower case, for searches, and another byte for NUL: to SQLite a text ends there.
 func clean(words []string) string {
-	return strings.ReplaceAll(strings.Join(words, sep), "\x00", "\x01")
+	return lower(strings.ReplaceAll(strings.Join(words, sep), "\x00", "\x01"))
 }

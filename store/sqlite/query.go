@@ -74,7 +74,11 @@ func incidentQuery(ctx context.Context, db *sql.DB, q minewarden.Query) (string,
 	}
 	if q.Rule != "" {
 		cond, args := ruleCond(q.Rule)
-		w.add("EXISTS (SELECT 1 FROM finding WHERE finding.incident = incident.id AND "+cond+")", args...)
+		n, err := atMost(ctx, db, "SELECT 1 FROM finding WHERE "+cond, args)
+		if err != nil {
+			return "", nil, err
+		}
+		w.add(ofFindings(cond, n < few), args...)
 	}
 	if q.Text != "" {
 		own, ownArgs, err := textCond(ctx, db, "incident", q.Text)
@@ -85,11 +89,7 @@ func incidentQuery(ctx context.Context, db *sql.DB, q minewarden.Query) (string,
 		if err != nil {
 			return "", nil, err
 		}
-		// Few findings match: ask the index which incidents. Many do: look whether one of this incident's does.
-		cond := "EXISTS (SELECT 1 FROM finding WHERE finding.incident = incident.id AND " + its + ")"
-		if strings.HasPrefix(its, "finding.n IN") {
-			cond = "id IN (SELECT incident FROM finding WHERE " + its + ")"
-		}
+		cond := ofFindings(its, strings.HasPrefix(its, "finding.n IN"))
 		w.add("("+own+" OR "+cond+")", append(ownArgs, itsArgs...)...)
 	}
 	if q.After != "" {
@@ -138,23 +138,39 @@ func findingQuery(ctx context.Context, db *sql.DB, q minewarden.Query) (string, 
 	return "SELECT incident, seq, doc FROM finding" + w.sql(q, "last DESC, incident, seq"), w.args, nil
 }
 
-// few is how many rows the trigram index may name before it is cheaper to look at rows in order until the page is full.
+// ofFindings selects incidents with a finding that meets cond. Few do: the index says which incidents. Many do: it is cheaper to
+// ask each incident in order until the page is full.
+func ofFindings(cond string, rare bool) string {
+	if rare {
+		return "id IN (SELECT incident FROM finding WHERE " + cond + ")"
+	}
+	return "EXISTS (SELECT 1 FROM finding WHERE finding.incident = incident.id AND " + cond + ")"
+}
+
+// few is how many rows an index may name before it is cheaper to look at rows in order until the page is full.
 const few = 2000
 
-// textCond returns a condition for rows of table whose text holds text.
+// atMost counts rows, but no further than few.
+func atMost(ctx context.Context, db *sql.DB, query string, args []any) (n int, err error) {
+	err = db.QueryRowContext(ctx, "SELECT count(*) FROM ("+query+" LIMIT ?)", append(args[:len(args):len(args)], few)...).Scan(&n)
+	return n, err
+}
+
+// textCond returns a condition for rows of table whose text, which is kept in lower case, holds text.
 func textCond(ctx context.Context, db *sql.DB, table, text string) (string, []any, error) {
-	text = strings.ReplaceAll(text, "\x00", "\x01")
-	pattern := "%" + strings.NewReplacer("%", "_", "_", "_").Replace(text) + "%"
-	direct, exact := table+".text LIKE ? AND instr(lower("+table+".text), lower(?)) > 0", []any{pattern, text}
-	if len([]rune(text)) < 3 || strings.ContainsAny(text, "%_") && longest(text) < 3 {
-		return direct, exact, nil
+	text = lower(strings.ReplaceAll(text, "\x00", "\x01"))
+	direct := "instr(" + table + ".text, ?) > 0"
+	args := []any{text}
+	rows := "SELECT n FROM " + table + " INDEXED BY " + table + "_by_text WHERE instr(text, ?) > 0" // smaller than the table
+	if longest(text) >= 3 {
+		args = []any{"%" + strings.ReplaceAll(text, "%", "_") + "%", text}
+		rows = "SELECT rowid FROM " + table + "_text WHERE text LIKE ? AND instr(text, ?) > 0"
 	}
-	var n int
-	err := db.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT rowid FROM "+table+"_text WHERE text LIKE ? LIMIT ?)", pattern, few).Scan(&n)
+	n, err := atMost(ctx, db, rows, args)
 	if err != nil || n >= few {
-		return direct, exact, err
+		return direct, []any{text}, err
 	}
-	return table + ".n IN (SELECT rowid FROM " + table + "_text WHERE text LIKE ? AND instr(lower(text), lower(?)) > 0)", exact, nil
+	return table + ".n IN (" + rows + ")", args, nil
 }
 
 // longest returns the length of the longest run without a wildcard: below three the index is no help.
@@ -164,4 +180,14 @@ func longest(text string) int {
 		best = max(best, len([]rune(part)))
 	}
 	return best
+}
+
+// lower folds ASCII only, as LIKE does.
+func lower(s string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, s)
 }

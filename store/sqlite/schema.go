@@ -10,7 +10,7 @@ import (
 // append: a step that was released is never changed.
 //
 // Incidents are kept whole in doc; the columns beside it and the table finding are what queries select and sort by. Text is
-// searched by trigrams, whose index finds any three letters without reading the rows.
+// searched by trigrams, whose index finds any three letters without reading the rows; for one or two letters the column's own index is read through.
 var steps = [...]string{
 	`CREATE TABLE incident (
 		n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, state TEXT NOT NULL, severity INTEGER NOT NULL, host TEXT NOT NULL,
@@ -19,6 +19,7 @@ var steps = [...]string{
 	CREATE INDEX incident_state ON incident (state, updated DESC, id);
 	CREATE INDEX incident_severity ON incident (severity, updated DESC, id);
 	CREATE INDEX incident_subject ON incident (subject);
+	CREATE INDEX incident_by_text ON incident (text);
 	CREATE TABLE finding (
 		n INTEGER PRIMARY KEY, incident TEXT NOT NULL, seq INTEGER NOT NULL, last INTEGER NOT NULL, severity INTEGER NOT NULL,
 		rule TEXT NOT NULL, subject TEXT NOT NULL, text TEXT NOT NULL, doc BLOB NOT NULL, UNIQUE (incident, seq));
@@ -26,6 +27,7 @@ var steps = [...]string{
 	CREATE INDEX finding_severity ON finding (severity, last DESC, incident, seq);
 	CREATE INDEX finding_rule ON finding (rule, last DESC, incident, seq);
 	CREATE INDEX finding_subject ON finding (subject, last DESC, incident, seq);
+	CREATE INDEX finding_by_text ON finding (text);
 	CREATE VIRTUAL TABLE incident_text USING fts5 (text, content='incident', content_rowid='n', tokenize='trigram', detail='none');
 	CREATE VIRTUAL TABLE finding_text USING fts5 (text, content='finding', content_rowid='n', tokenize='trigram', detail='none');`,
 }
