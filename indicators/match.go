@@ -1,0 +1,78 @@
+package indicators
+
+import (
+	"strings"
+	"time"
+	"unsafe"
+
+	"github.com/minewarden/minewarden"
+)
+
+// bytesAsString views b as a string for a look-up. The result must not outlive the call that made b.
+func bytesAsString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// Match returns the indicators that values of ev meet. It allocates only when there is one.
+func (s *Set) Match(ev *minewarden.Event) []minewarden.Match {
+	if len(s.entries) == 0 {
+		return nil
+	}
+	var out []minewarden.Match
+	add := func(field string, ind minewarden.Indicator, ok bool) {
+		if ok {
+			out = append(out, minewarden.Match{Field: field, Indicator: ind})
+		}
+	}
+	name := func(field, name string) {
+		if name != "" {
+			ind, ok := s.Name(lower(name), ev.Time)
+			add(field, ind, ok)
+		}
+	}
+	switch d := ev.Data.(type) {
+	case *minewarden.DNS:
+		name("name", d.Name)
+		for _, n := range d.Names {
+			name("cname", n)
+		}
+		for _, a := range d.Addrs {
+			ind, ok := s.Addr(a, 0, ev.Time)
+			add("addr", ind, ok)
+		}
+	case *minewarden.TLS:
+		name("sni", d.SNI)
+	case *minewarden.HTTP:
+		host, _, _ := strings.Cut(d.Host, ":")
+		name("host", host)
+	case *minewarden.Connect:
+		ind, ok := s.Addr(d.Remote.Addr(), d.Remote.Port(), ev.Time)
+		add("remote", ind, ok)
+	case *minewarden.Flow:
+		if d.State == "open" {
+			ind, ok := s.Addr(d.Key.Server.Addr(), d.Key.Server.Port(), ev.Time)
+			add("server", ind, ok)
+		}
+	case *minewarden.Image:
+		s.hashOf(d.SHA256, ev.Time, add)
+	case *minewarden.File:
+		s.hashOf(d.SHA256, ev.Time, add)
+	}
+	return out
+}
+
+func (s *Set) hashOf(sum string, now time.Time, add func(string, minewarden.Indicator, bool)) {
+	if sum != "" {
+		ind, ok := s.Exact(SHA256, sum, now)
+		add("sha256", ind, ok)
+	}
+}
+
+// lower avoids an allocation for names that sensors already gave in normal form.
+func lower(name string) string {
+	name = strings.TrimSuffix(name, ".")
+	for i := range len(name) {
+		if c := name[i]; c >= 'A' && c <= 'Z' {
+			return strings.ToLower(name)
+		}
+	}
+	return name
+}
