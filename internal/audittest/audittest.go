@@ -109,6 +109,7 @@ type Server struct {
 	mu       sync.Mutex
 	requests []Request
 	by       map[string]*Recording
+	name     map[string]*Recording
 }
 
 // New serves the recordings of dir (a folder of *.http files). Of several answers to one request the one whose name sorts
@@ -154,7 +155,7 @@ func Load(tb testing.TB, dir string, prefer ...string) *Server {
 		}
 		return a < b
 	})
-	s := &Server{by: map[string]*Recording{}}
+	s := &Server{by: map[string]*Recording{}, name: map[string]*Recording{}}
 	for _, n := range names {
 		b, err := os.ReadFile(n)
 		if err != nil {
@@ -171,6 +172,7 @@ func Load(tb testing.TB, dir string, prefer ...string) *Server {
 
 // Add serves rec, unless its request has an answer already.
 func (s *Server) Add(rec *Recording) {
+	s.name[rec.Name] = rec
 	for _, k := range []string{key(rec.Method, rec.URL.RequestURI(), rec.owner()), key(rec.Method, rec.URL.Path+" *", rec.owner())} {
 		if s.by[k] == nil {
 			s.by[k] = rec
@@ -362,4 +364,12 @@ func Fixtures(tb testing.TB, elem ...string) string {
 // CA returns the server's certificate, PEM, for a client to trust.
 func (s *Server) CA() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+}
+
+// Body returns the body of the recording called name.
+func (s *Server) Body(name string) []byte {
+	if r := s.name[name]; r != nil {
+		return r.Body
+	}
+	return nil
 }
