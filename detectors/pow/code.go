@@ -14,6 +14,7 @@ type window struct {
 	multiply     uint16 // imul, low half
 	high         uint16 // mul, imul with one operand, mulx: the high half is had
 	rotate       uint16 // ror, rol, rorx by a constant
+	memory       uint16 // operands in memory
 	aes          uint16
 	sha          uint16 // SHA-NI
 	fnv          uint16 // multiplications by the FNV prime
@@ -51,6 +52,9 @@ func measureAMD64(code []byte, w *window) {
 	for len(code) > 0 && decode(code, &in) {
 		code = code[in.size:]
 		w.instructions++
+		if in.memory && !in.isAddress() {
+			w.memory++
+		}
 		switch in.space {
 		case space0:
 			w.addShort(&in)
@@ -100,6 +104,12 @@ func measureAMD64(code []byte, w *window) {
 	}
 }
 
+// isAddress says that the operand in memory is only named: lea, prefetches and long no-operations.
+func (in *instruction) isAddress() bool {
+	return in.space == space0 && in.opcode == 0x8D ||
+		in.space == space0F && (in.opcode == 0x18 || in.opcode == 0x1F || in.opcode == 0x0D)
+}
+
 // addShort counts an instruction of the one-byte map.
 func (w *window) addShort(in *instruction) {
 	switch in.opcode {
@@ -147,7 +157,7 @@ func (w *window) add0F(in *instruction) {
 	case 0xAF:
 		w.multiply++
 	case 0xAE:
-		if in.reg() == 2 && !in.direct() && in.prefix == prefixNone {
+		if in.reg() == 2 && in.memory && in.prefix == prefixNone {
 			w.control++
 		}
 	case 0x58, 0x59, 0x5C, 0x57:

@@ -16,17 +16,20 @@ const (
 	minPrograms    = 3               // windows of rule A; 76 of 100 are in a full-memory JIT, honest maximum is 0
 	minProgramSpan = time.Second     // from the first to the last
 	minSuper       = 6               // windows of rule B; honest maximum is 0
-	superPercent   = 10              // of all windows; 48 to 65 measured
+	superPercent   = 10              // of all windows; 21 to 39 measured
 	minSuperSpan   = 2 * time.Second // as above
 	minInter       = 3               // windows with the dataset mask, where rule C stands alone
 	minInterSpan   = 3 * time.Second // as above
 	minLines       = 3               // windows of rule D
-	linesPercent   = 20              // of all windows; 47 to 55 measured
-	minLinesWork   = 3               // AES rounds and high multiplications
+	linesPercent   = 20              // of all windows; 26 to 51 measured
 	minLinesSpan   = 8 * time.Second // longer than the key derivation of a wallet
 
-	// Rule B per window, in thousandths of the instructions: integer multiplications and rotations.
+	// Rule B per window: integer multiplications and rotations, in thousandths of the instructions; instructions; operands in
+	// memory.
 	superMultiply, superRotate = 120, 30
+	superLength, superMemory   = 20, 1
+
+	portableMultiply = 3 // of 32 bits, that make one of 64 bits
 
 	minShare  = 0.05            // of a CPU, below which code is not looked at
 	idlePause = 5 * time.Second // for this long
@@ -52,7 +55,7 @@ const (
 	weightFlushed = 60 // three modes or more, with flush-to-zero, but the code is not RandomX's
 	weightPlain   = 40 // three modes or more, without flush-to-zero
 	weightTwo     = 20 // two modes with flush-to-zero: emulators of consoles do that too
-	weightLines   = 30 // CryptoNight masks without the work between them
+	weightLines   = 30 // steps of CryptoNight, too few for the rule
 	weightMask    = 30 // RandomX's dataset or scratchpad masks, too few for a rule
 	weightDataset = 25
 	weightCache   = 10
@@ -61,10 +64,18 @@ const (
 	weightPages   = 10 // huge or locked pages
 )
 
-// superscalar is rule B: SuperscalarHash, which builds RandomX's dataset, is dense in multiplications and rotations at once.
+// superscalar is rule B: SuperscalarHash, which builds RandomX's dataset, is dense in multiplications and rotations at once, and
+// keeps to registers; other hash functions with multiplications read what they hash.
 func (w *window) superscalar() bool {
 	n := int(w.instructions)
-	return n >= 20 && int(w.multiply)*1000 >= superMultiply*n && int(w.rotate)*1000 >= superRotate*n && w.high >= 1
+	return n >= superLength && int(w.multiply)*1000 >= superMultiply*n && int(w.rotate)*1000 >= superRotate*n && w.high >= 1 &&
+		w.memory <= superMemory
+}
+
+// lineMix is rule D: a step of CryptoNight, which masks an address and multiplies or encrypts what it finds there. The mask alone
+// also makes room on the stack for arrays.
+func (w *window) lineMix() bool {
+	return w.lines > 0 && (w.high > 0 || w.aes > 0 || w.multiply >= portableMultiply)
 }
 
 // isDataset knows RandomX's dataset, alone or merged with the cache beside it.
@@ -132,13 +143,17 @@ func (v *verdict) weigh() {
 }
 
 // randomX returns which kinds of evidence speak for RandomX, and the joint confidence. A rule's confidence is below what its
-// trials showed, for unseen programs will differ from them.
+// trials showed, for unseen programs will differ from them. Rules B and C stand alone only where the memory agrees: their marks
+// occur, if rarely, in honest code.
 func (v *verdict) randomX() (told uint16, confidence float64) {
 	hint := v.hintA || v.hintC
+	generated := v.s.facts&(factAnonExec|factFlips) != 0
 	known := v.s.facts&(factDataset|factCache) != 0
 	alone := v.code.windows < contradictedBy && v.s.flushed.span() >= soloRounding
 	strong := v.rounding && (hint || known || alone) || v.weak && hint
-	code := v.a || v.b || v.c || hint && strong
+	b := v.b && (generated || known) // SuperscalarHash is generated code
+	c := v.c && known
+	code := v.a || b || c || hint && strong
 	switch {
 	case strong && code:
 		return toldRounding | toldCode, 0.99
@@ -146,13 +161,13 @@ func (v *verdict) randomX() (told uint16, confidence float64) {
 		return toldRounding, 0.97
 	case strong:
 		return toldRounding, 0.95
-	case v.a && v.b:
+	case v.a && b:
 		return toldCode, 0.98
 	case v.a:
 		return toldCode, 0.97
-	case v.b:
+	case b:
 		return toldCode, 0.93
-	case v.c:
+	case c:
 		return toldCode, 0.88
 	}
 	return 0, 0
@@ -161,9 +176,9 @@ func (v *verdict) randomX() (told uint16, confidence float64) {
 // cryptoNight returns the confidence of rule D.
 func (v *verdict) cryptoNight() float64 {
 	switch {
-	case !v.lines || v.code.high == 0 || v.code.aes+v.code.high < minLinesWork:
+	case !v.lines:
 		return 0
-	case v.code.aes == 0: // AES in software
+	case v.code.aes == 0 || v.code.high == 0: // in software
 		return 0.88
 	case v.flushed.distinct() > 0:
 		return 0.96
@@ -185,7 +200,7 @@ func (v *verdict) like() bool {
 	add(v.rounding, weightFlushed)
 	add(v.weak, weightPlain)
 	add(!v.rounding && v.flushed.distinct() == 2, weightTwo)
-	add(v.code.lines >= minLines && v.code.lines*100 >= v.code.windows*linesPercent, weightLines)
+	add(v.code.lines >= minLines, weightLines)
 	add(v.code.dataset+v.code.scratchpad > 0, weightMask)
 	add(v.s.facts&factDataset != 0, weightDataset)
 	add(v.s.facts&factCache != 0, weightCache)
@@ -247,7 +262,7 @@ func (v *verdict) finding(rule, algorithm string, confidence float64) []mineward
 			c.dataset, c.control, c.root, c.windows)
 	}
 	if c.lines > 0 {
-		add("code_rule_d", "line mask in %d of %d code windows, %d AES rounds, %d multiplications", c.lines, c.windows, c.aes, c.high)
+		add("code_rule_d", "CryptoNight step in %d of %d code windows, %d AES rounds, %d high multiplications", c.lines, c.windows, c.aes, c.high)
 	}
 	if v.s.mask != 0 {
 		add("scratchpad_mask", "0x%x", v.s.mask)

@@ -215,7 +215,7 @@ func (s *state) addWindow(now time.Time, w *window) bool {
 		s.inter.touch(now)
 		hit = true
 	}
-	if w.lines > 0 {
+	if w.lineMix() {
 		c.lines++
 		s.cry.touch(now)
 		hit = true

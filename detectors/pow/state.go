@@ -25,14 +25,14 @@ type bucket struct {
 // code sums windows.
 type code struct {
 	windows      uint32
-	programs     uint32 // rule A
+	programs     uint32 // windows of rule A
 	superscalar  uint32 // rule B
 	datasets     uint32 // windows with the dataset mask
 	scratchpad   uint32 // masks
 	dataset      uint32 // masks
 	control      uint32 // ldmxcsr
 	root         uint32
-	lines        uint32 // windows with a CryptoNight mask
+	lines        uint32 // rule D
 	aes          uint32
 	high         uint32
 	instructions uint32

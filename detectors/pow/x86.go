@@ -28,15 +28,13 @@ type instruction struct {
 	modrm  uint8 // 0 where there is none
 	vector bool  // VEX, EVEX or XOP
 	wide   bool  // REX.W or VEX.W
+	memory bool  // modrm names memory; lea and prefetches included
 	imm    uint32
 	immLen uint8
 }
 
 // reg is the middle field of modrm: part of the opcode in many groups.
 func (in *instruction) reg() uint8 { return in.modrm >> 3 & 7 }
-
-// direct says that the operand of modrm is a register.
-func (in *instruction) direct() bool { return in.modrm>>6 == 3 }
 
 // oneByte and twoByte say of every opcode what follows it: . nothing, m modrm, M modrm and imm8, Z modrm and imm16/32, b imm8,
 // w imm16, z imm16/32, d imm32, v imm16/32/64, o an address, e imm16 and imm8, f and F the groups with an immediate for two of
@@ -218,6 +216,7 @@ func operands(code []byte, at int, form byte, narrow, short bool, in *instructio
 		in.modrm = code[at]
 		at++
 		mod, rm := in.modrm>>6, in.modrm&7
+		in.memory = mod != 3
 		if mod != 3 && rm == 4 {
 			if at >= len(code) {
 				return false
