@@ -3,6 +3,7 @@ package detectors
 
 import (
 	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/detectors/lineage"
 	"github.com/minewarden/minewarden/detectors/masquerade"
 )
 
@@ -19,5 +20,6 @@ type Named struct {
 func All() []Named {
 	return []Named{
 		{"masquerade", masquerade.New},
+		{"lineage", lineage.New},
 	}
 }

@@ -209,7 +209,8 @@ func (r *reader) download(words []string, line string) flow {
 func (r *reader) textTool(name string, words []string, line string, in flow) flow {
 	switch name {
 	case "grep", "egrep", "fgrep", "pgrep", "awk", "gawk", "mawk", "rg", "zgrep":
-		if bits := rivalsIn(words[1:]); bits != 0 && !contains(words, "-v") {
+		// A search in files is somebody reading; loaders search the list of processes, which is piped to them.
+		if bits := rivalsIn(words[1:]); bits != 0 && !contains(words, "-v") && (name == "pgrep" || operands(words) == 1) {
 			r.f.Rivals |= bits
 			r.add(Rival, line)
 		}
@@ -255,17 +256,18 @@ func (r *reader) textTool(name string, words []string, line string, in flow) flo
 func (r *reader) interpret(name string, role program.Role, words []string, line string, in flow, depth int) flow {
 	shell := role&program.Shell != 0 || name == "eval"
 	script := ""
+	out := flow(0) // of the commands in the arguments: printed, not fed to this shell
 	for i := 1; i < len(words); i++ {
 		w := words[i]
 		if shell && len(w) > 1 && w[0] == '-' && w[1] != '-' && strings.HasSuffix(w, "c") && i+1 < len(words) {
 			script = "-c"
 			if depth < maxDepth {
-				in |= r.text(words[i+1], depth+1)
+				out |= r.text(words[i+1], depth+1)
 			}
 			break
 		}
 		if name == "eval" && depth < maxDepth {
-			in |= r.text(w, depth+1)
+			out |= r.text(w, depth+1)
 			continue
 		}
 		switch {
@@ -308,7 +310,7 @@ func (r *reader) interpret(name string, role program.Role, words []string, line 
 	if role&program.Shell == 0 && r.mines(name, role, words) {
 		r.add(Miner, line)
 	}
-	return in
+	return in | out
 }
 
 func (r *reader) kill(name string, words []string, line string, in flow) {
@@ -331,4 +333,15 @@ func contains(words []string, any ...string) bool {
 		}
 	}
 	return false
+}
+
+// operands counts the words that are neither options nor their values.
+func operands(words []string) int {
+	n := 0
+	for i, w := range words {
+		if i > 0 && w != "" && w[0] != '-' && w[0] != '>' {
+			n++
+		}
+	}
+	return n
 }
