@@ -1,7 +1,11 @@
 // Package responders lists the responders. A new one is a folder here and a line in All.
 package responders
 
-import "github.com/minewarden/minewarden"
+import (
+	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/responders/process"
+	"github.com/minewarden/minewarden/responders/repair"
+)
 
 // A Maker makes a responder from what it may touch.
 type Maker = func(minewarden.Env) (minewarden.Responder, error)
@@ -14,5 +18,8 @@ type Named struct {
 
 // All returns every responder, in the order in which people read about them.
 func All() []Named {
-	return []Named{}
+	return []Named{
+		{process.Name, process.New},
+		{repair.Name, repair.New},
+	}
 }
