@@ -179,7 +179,9 @@ func buildRpm(t *testing.T, dir, db, name string) {
 		{"rpmbuild", "-bb", "--define", "_topdir " + dir, "--define", "_rpmdir " + dir, spec},
 		{"rpm", "--dbpath", db, "--justdb", "--nodeps", "-i", filepath.Join(dir, "noarch", name+"-1-1.noarch.rpm")},
 	} {
-		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+		cmd := exec.Command(args[0], args[1:]...)
+		cmd.Env = append(os.Environ(), "HOME="+dir)
+		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
 		}
 	}

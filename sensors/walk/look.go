@@ -18,7 +18,8 @@ import (
 const (
 	headLen   = 64 << 10
 	chunkLen  = 256 << 10
-	plainLen  = 16 << 20 // bytes searched of a file that is no program
+	plainLen  = 4 << 20  // bytes searched of a file that is no program
+	fullLen   = 1 << 20  // bytes searched for every word, also short ones
 	packedLen = headLen  // bytes searched of a file whose content is compressed
 )
 
@@ -34,10 +35,10 @@ type looker struct {
 	sha      hash.Hash
 }
 
-func newLooker(w *Walker, m *matcher, packages *host.Packages, emit minewarden.Emit) *looker {
+func newLooker(w *Walker, m *matcher, s *sieve, packages *host.Packages, emit minewarden.Emit) *looker {
 	return &looker{
 		w: w, packages: packages, known: packages.Any(), emit: emit,
-		find: finder{m: m, set: map[string]bool{}}, buf: make([]byte, margin+chunkLen), sha: sha256.New(),
+		find: newFinder(m, s), buf: make([]byte, margin+chunkLen), sha: sha256.New(),
 	}
 }
 
@@ -65,7 +66,7 @@ func (l *looker) look(j job) {
 		return
 	}
 	l.w.files.Add(1)
-	r, err := l.search(f, info)
+	r, err := l.search(f, info, false)
 	if err != nil {
 		l.w.skip(reasonRead, 1)
 	}
@@ -73,9 +74,19 @@ func (l *looker) look(j job) {
 	if !j.place && len(r.found) == 0 && !(j.drop && runs && pkg == "" && (l.known || !j.owned)) {
 		return
 	}
+	sum := ""
+	if again, ok := f.(io.Seeker); ok && (r.program || info.Size() > fullLen) {
+		if _, err := again.Seek(0, io.SeekStart); err == nil {
+			if full, err := l.search(f, info, true); err == nil {
+				if r = full; r.whole && r.program {
+					sum = hex.EncodeToString(r.sum)
+				}
+			}
+		}
+	}
 	out := &minewarden.File{
 		Path: "/" + j.name, Size: info.Size(), Mode: uint32(info.Mode().Perm()), Package: pkg,
-		SHA256: r.sha256, Head: bytes.Clone(l.head), Strings: r.found, Existing: true,
+		SHA256: sum, Head: bytes.Clone(l.head), Strings: r.found, Existing: true,
 	}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		out.Mode, out.UID, out.GID = st.Mode, st.Uid, st.Gid
@@ -87,67 +98,71 @@ func (l *looker) look(j job) {
 type result struct {
 	found   []string
 	program bool
-	sha256  string // of a program that was read whole
+	whole   bool // all of the file was read
+	sum     []byte
 }
 
-// search reads the file once.
-func (l *looker) search(f io.Reader, info fs.FileInfo) (result, error) {
+// search reads the file once. Where it is thorough it looks for all words everywhere and hashes the file, else beyond
+// the first megabyte for the long words only.
+func (l *looker) search(f io.Reader, info fs.FileInfo, thorough bool) (result, error) {
 	l.find.reset()
 	l.head = l.head[:0]
+	l.sha.Reset()
 	var r result
 	var total int64
 	limit := l.w.cfg.MaxFile
 	held := 0 // bytes at the front of buf that were looked at, or held back
 	done := 0 // of these, looked at
-	for total < limit {
+	var failed error
+	for last := false; !last; {
 		n, err := io.ReadFull(f, l.buf[held:held+int(min(int64(len(l.buf)-held), limit-total))])
+		if err != nil && !isEnd(err) {
+			failed = err
+		}
 		data := l.buf[:held+n]
 		if total == 0 {
 			r.program = isProgram(data)
-			l.head = append(l.head[:0], data[:min(len(data), headLen)]...)
+			l.head = append(l.head, data[:min(len(data), headLen)]...)
 			switch {
 			case r.program:
-				l.sha.Reset()
 			case isPacked(data):
 				limit = packedLen
 			default:
 				limit = min(limit, plainLen)
 			}
 			if limit < int64(n) {
-				data, n, err = data[:limit], int(limit), io.EOF
+				data, n = data[:limit], int(limit)
 			}
 		}
-		if r.program {
+		if thorough {
 			l.sha.Write(data[held:])
 		}
+		skim := !thorough && total >= fullLen
 		total += int64(n)
-		last := err != nil || total >= limit
+		last = err != nil || total >= limit
 		to := len(data)
 		if !last {
 			to = max(done, len(data)-margin)
 		}
-		l.find.add(data, done, to)
+		if skim {
+			l.find.skim(data, done, to)
+		} else {
+			l.find.add(data, done, to)
+		}
 		keep := max(0, to-margin)
 		held = copy(l.buf, data[keep:])
 		done = to - keep
-		if err != nil && !isEnd(err) {
-			l.w.bytes.Add(uint64(total))
-			r.found = l.find.found
-			return r, err
-		}
-		if last {
-			break
-		}
 	}
 	l.w.bytes.Add(uint64(total))
-	if total < info.Size() && limit != packedLen {
+	r.whole = total >= info.Size() && failed == nil
+	if !r.whole && limit != packedLen && !thorough {
 		l.w.skip(reasonLarge, 1)
 	}
-	if r.program && total >= info.Size() {
-		r.sha256 = hex.EncodeToString(l.sha.Sum(nil))
+	if thorough {
+		r.sum = l.sha.Sum(nil)
 	}
 	r.found = l.find.found
-	return r, nil
+	return r, failed
 }
 
 func isEnd(err error) bool {

@@ -28,17 +28,18 @@ type Config struct {
 	Paths []string `yaml:"paths"`
 	// MaxFile is how many bytes of one file are searched.
 	MaxFile int64 `yaml:"max_file"`
-	// Budget ends the walk; what is left is counted.
+	// Budget ends the walk. The likeliest places come first, and what is left is counted.
 	Budget time.Duration `yaml:"budget"`
 }
 
 // Default returns the configuration that New starts from.
-func Default() Config { return Config{MaxFile: 64 << 20, Budget: 2 * time.Minute} }
+func Default() Config { return Config{MaxFile: 64 << 20, Budget: 15 * time.Second} }
 
 const (
 	maxEntries = 200_000   // of one directory
 	maxFiles   = 5_000_000 // of one walk
 	maxDeep    = 64
+	shallow    = 3 // levels of homes that are looked at before the rest of them
 	maxOnce    = 1 << 20 // files that are remembered so that none is reported twice
 )
 
@@ -105,6 +106,7 @@ type job struct {
 	place bool // persistence lives here: always reported
 	drop  bool // an unpackaged program here is always reported
 	owned bool // a file of a package here is not looked at
+	later bool // what lies deep is looked at after everything else
 }
 
 // Run implements minewarden.Sensor. It returns when everything was looked at.
@@ -125,12 +127,12 @@ func (w *Walker) Run(ctx context.Context, emit minewarden.Emit) error {
 	if err := packages.Load(); err != nil {
 		w.env.Log.Warn("package database could not be read", "err", err)
 	}
-	m := newMatcher(words[:])
+	m, s := newMatcher(words[:]), newSieve(words[:])
 	jobs := make(chan job, 1024)
 	var workers sync.WaitGroup
 	for range max(2, runtime.NumCPU()) {
 		workers.Go(func() {
-			l := newLooker(w, m, packages, ordered)
+			l := newLooker(w, m, s, packages, ordered)
 			for j := range jobs {
 				if ctx.Err() != nil {
 					w.skip(reasonTime, 1)
@@ -171,6 +173,7 @@ type tour struct {
 	once   map[string]bool
 	mounts map[string]bool
 	files  int
+	later  []string // directories for the end of the walk
 }
 
 // all visits the places, the likeliest first.
@@ -198,9 +201,12 @@ func (t *tour) all(ctx context.Context) {
 		t.visit(ctx, dir, job{}, maxDeep)
 	}
 	for _, home := range host.Homes(t.w.env.Root) {
-		t.visit(ctx, home, job{}, maxDeep)
+		t.visit(ctx, home, job{later: true}, maxDeep)
 	}
-	t.visit(ctx, "opt", job{}, maxDeep)
+	t.visit(ctx, "opt", job{later: true}, maxDeep)
+	for _, dir := range t.later { // tool chains and caches, mostly: hundreds of thousands of files
+		t.descend(ctx, dir, job{}, maxDeep-shallow)
+	}
 }
 
 // place queues the files of a place of persistence; there, links count as what they lead to.
@@ -262,6 +268,10 @@ func (t *tour) descend(ctx context.Context, dir string, how job, deep int) {
 		return
 	case t.mounts[dir]:
 		t.w.skip(reasonForeign, 1)
+		return
+	}
+	if how.later && deep == maxDeep-shallow && len(t.later) < maxOnce {
+		t.later = append(t.later, dir)
 		return
 	}
 	entries, ok := t.list(dir)

@@ -66,7 +66,10 @@ func TestWalk(t *testing.T) {
 	copy(elf[margin+chunkLen-8:], "stratum+tcp://pool.example.org:3333\x00")
 	copy(elf[chunkLen-100:], address+"\x00")
 	sum := sha256.Sum256(elf)
+	large := append([]byte("\x7fELF"), bytes.Repeat([]byte("-"), 3<<20)...)
+	copy(large[2<<20:], "RandomX init\x00CRYPTONIGHT rx/0\x00")
 	root := fstest.MapFS{
+		"opt/large":                        {Data: large, Mode: 0o755},
 		"etc/cron.d/job":                   {Data: []byte("* * * * * root /tmp/x\n"), Mode: 0o644},
 		"etc/passwd":                       {Data: []byte("root:x:0:0::/root:/bin/sh\n"), Mode: 0o644},
 		"root/.ssh/authorized_keys":        {Data: []byte("ssh-ed25519 AAAA x\n"), Mode: 0o600},
@@ -94,7 +97,7 @@ func TestWalk(t *testing.T) {
 	}
 	slices.Sort(paths)
 	want := []string{
-		"/etc/cron.d/job", "/etc/passwd", "/etc/systemd/system/a.service.d/x", "/home/ann/config.json", "/root/.ssh/authorized_keys",
+		"/etc/cron.d/job", "/etc/passwd", "/etc/systemd/system/a.service.d/x", "/home/ann/config.json", "/opt/large", "/root/.ssh/authorized_keys",
 		"/tmp/a/miner", "/tmp/run.sh", "/usr/bin/.cache/crond", "/usr/bin/extra", "/usr/lib/.x/y",
 	}
 	if !slices.Equal(paths, want) {
@@ -107,6 +110,9 @@ func TestWalk(t *testing.T) {
 		if m.SHA256 != hex.EncodeToString(sum[:]) || len(m.Head) != headLen || !m.Existing {
 			t.Errorf("got %d bytes, %s, existing %v", len(m.Head), m.SHA256, m.Existing)
 		}
+	}
+	if m := got["/opt/large"]; m != nil && !slices.Equal(m.Strings, []string{"randomx", "cryptonight", "rx/0"}) {
+		t.Errorf("strings: %q", m.Strings)
 	}
 	if c := got["/home/ann/config.json"]; c != nil && !slices.Contains(c.Strings, address) {
 		t.Errorf("strings: %q", c.Strings)
@@ -176,6 +182,7 @@ func TestPaths(t *testing.T) {
 // TestMatcher compares the automaton with a plain search.
 func TestMatcher(t *testing.T) {
 	m := newMatcher(words[:])
+	sv := newSieve(words[:])
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
 		var text []byte
@@ -195,6 +202,8 @@ func TestMatcher(t *testing.T) {
 		cut := rng.IntN(len(text) + 1)
 		state := m.scan(0, text[:cut], func(w, _ int) { got[w] = true })
 		m.scan(state, text[cut:], func(w, _ int) { got[w] = true })
+		long := map[int]bool{}
+		sv.scan(text, func(w, _ int) { long[w] = true })
 		lower := bytes.Map(func(r rune) rune {
 			if r >= 'A' && r <= 'Z' {
 				return r + 32
@@ -204,6 +213,9 @@ func TestMatcher(t *testing.T) {
 		for i, w := range words {
 			if want := bytes.Contains(lower, []byte(w)); got[i] != want {
 				t.Fatalf("%q in %q: got %v, want %v", w, text, got[i], want)
+			}
+			if want := len(w) >= sieveLen && bytes.Contains(lower, []byte(w)); long[i] != want {
+				t.Fatalf("sieve: %q in %q: got %v, want %v", w, text, long[i], want)
 			}
 		}
 	}
@@ -223,7 +235,7 @@ func FuzzFinder(f *testing.F) {
 	m := newMatcher(words[:])
 	f.Add([]byte("stratum+tcp://x:1 "+address), 5)
 	f.Fuzz(func(t *testing.T, data []byte, cut int) {
-		fi := finder{m: m, set: map[string]bool{}}
+		fi := newFinder(m, newSieve(words[:]))
 		fi.add(data, 0, len(data))
 		for _, s := range fi.found {
 			if len(s) == 0 || len(s) > margin {
@@ -257,10 +269,18 @@ func BenchmarkSearch(b *testing.B) {
 	}{{"program", program}, {"zeros", make([]byte, 8<<20)}, {"text", bytes.Repeat([]byte("the quick brown fox said that mining is a monetary matter; "), 100000)}} {
 		b.Run(c.name, func(b *testing.B) {
 			b.SetBytes(int64(len(c.data)))
-			f := finder{m: m, set: map[string]bool{}}
+			f := newFinder(m, newSieve(words[:]))
 			for b.Loop() {
 				f.reset()
 				f.add(c.data, 0, len(c.data))
+			}
+		})
+		b.Run("skim "+c.name, func(b *testing.B) {
+			b.SetBytes(int64(len(c.data)))
+			f := newFinder(m, newSieve(words[:]))
+			for b.Loop() {
+				f.reset()
+				f.skim(c.data, 0, len(c.data))
 			}
 		})
 	}

@@ -140,31 +140,44 @@ func (m *matcher) scan(state uint32, data []byte, hit func(word int, end int)) u
 // finder collects the strings of one file, which is given in pieces. It is used again after reset.
 type finder struct {
 	m     *matcher
+	s     *sieve
 	state uint32
 	seen  [(len(words) + 63) / 64]uint64
 	found []string
 	set   map[string]bool
 }
 
+func newFinder(m *matcher, s *sieve) finder { return finder{m: m, s: s, set: map[string]bool{}} }
+
 func (f *finder) reset() {
 	f.state, f.seen, f.found = 0, [len(f.seen)]uint64{}, nil
 	clear(f.set)
 }
 
-// add looks at data[from:to]. The bytes before and after are there to complete what lies across.
+// add looks for all words in data[from:to]. The bytes before and after are there to complete what lies across.
 func (f *finder) add(data []byte, from, to int) {
-	f.state = f.m.scan(f.state, data[from:to], func(w, end int) {
-		word := words[w]
-		if strings.HasSuffix(word, tailed) {
-			f.keep(word + tail(data[from+end:]))
-			return
-		}
-		if f.seen[w/64]&(1<<(w%64)) == 0 {
-			f.seen[w/64] |= 1 << (w % 64)
-			f.keep(word)
-		}
-	})
+	f.state = f.m.scan(f.state, data[from:to], func(w, end int) { f.hit(w, data[from+end:]) })
 	f.addresses(data[max(0, from-margin):min(len(data), to+margin)])
+}
+
+// skim is add for the longer words only, and several times as fast.
+func (f *finder) skim(data []byte, from, to int) {
+	start, end := max(0, from-margin/2), min(len(data), to+margin/2)
+	f.s.scan(data[start:end], func(w, at int) { f.hit(w, data[start+at:]) })
+	f.addresses(data[max(0, from-margin):min(len(data), to+margin)])
+}
+
+// hit keeps a word; rest is what follows it.
+func (f *finder) hit(w int, rest []byte) {
+	word := words[w]
+	if strings.HasSuffix(word, tailed) {
+		f.keep(word + tail(rest))
+		return
+	}
+	if f.seen[w/64]&(1<<(w%64)) == 0 {
+		f.seen[w/64] |= 1 << (w % 64)
+		f.keep(word)
+	}
 }
 
 func (f *finder) keep(s string) {
