@@ -399,8 +399,9 @@ func (c *compiler) regexp(field string, m modifiers, v *node, text string) (*exp
 	if err != nil {
 		return nil, v.errorf("regular expression: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
 	}
-	test := leaf(&pred{field: field, op: opRegexp, lit: pattern, re: re})
-	if need := regexpNeeds(field, pattern); need != nil {
+	need, q := prefilter(field, pattern)
+	test := leaf(&pred{field: field, op: opRegexp, lit: pattern, re: re, quick: q})
+	if need != nil {
 		return and(need, test), nil
 	}
 	return test, nil

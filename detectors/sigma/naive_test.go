@@ -53,6 +53,10 @@ func naive(m *Matcher, e *expr) bool {
 					return true
 				}
 			}
+		} else if p.op == opRegexp {
+			if p.re.MatchString(v) {
+				return true
+			}
 		} else if p.meets(v, fold(v)) {
 			return true
 		}

@@ -2,7 +2,6 @@ package sigma
 
 import (
 	"errors"
-	"regexp/syntax"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -221,78 +220,4 @@ func foldRune(r rune) rune {
 		return 's'
 	}
 	return unicode.ToLower(r)
-}
-
-// regexpNeeds returns a test for texts without which the expression cannot match, or nil. Case is ignored: the test is
-// only a necessary one.
-func regexpNeeds(field, pattern string) *expr {
-	re, err := syntax.Parse(pattern, syntax.Perl)
-	if err != nil {
-		return nil
-	}
-	lits := needs(re.Simplify(), 0)
-	if len(lits) == 0 || len(lits) > 64 {
-		return nil
-	}
-	kids := make([]*expr, len(lits))
-	for i, lit := range lits {
-		kids[i] = leaf(&pred{field: field, op: opContains, lit: fold(lit)})
-	}
-	return or(kids...)
-}
-
-const minNeed = 2 // shorter texts are in everything
-
-// needs returns texts of which one is in every match, or nothing.
-func needs(re *syntax.Regexp, depth int) []string {
-	if depth > 100 {
-		return nil
-	}
-	switch re.Op {
-	case syntax.OpLiteral:
-		for _, r := range re.Rune {
-			if r >= utf8.RuneSelf {
-				return nil
-			}
-		}
-		if s := string(re.Rune); len(s) >= minNeed {
-			return []string{s}
-		}
-	case syntax.OpCapture, syntax.OpPlus:
-		return needs(re.Sub[0], depth+1)
-	case syntax.OpRepeat:
-		if re.Min > 0 {
-			return needs(re.Sub[0], depth+1)
-		}
-	case syntax.OpConcat:
-		var best []string
-		for _, sub := range re.Sub {
-			if got := needs(sub, depth+1); shortest(got) > shortest(best) {
-				best = got
-			}
-		}
-		return best
-	case syntax.OpAlternate:
-		var all []string
-		for _, sub := range re.Sub {
-			got := needs(sub, depth+1)
-			if len(got) == 0 || len(all) > 64 {
-				return nil
-			}
-			all = append(all, got...)
-		}
-		return all
-	}
-	return nil
-}
-
-func shortest(lits []string) int {
-	if len(lits) == 0 {
-		return 0
-	}
-	n := len(lits[0])
-	for _, l := range lits[1:] {
-		n = min(n, len(l))
-	}
-	return n
 }

@@ -50,6 +50,7 @@ type pred struct {
 	ref    string
 	glob   *glob
 	re     *regexp.Regexp
+	quick  quick // of opRegexp
 	prefix netip.Prefix
 	num    float64
 	part   timePart
@@ -84,7 +85,10 @@ func (p *pred) meets(raw, folded string) bool {
 	case opGlob:
 		return p.glob.match(s)
 	case opRegexp:
-		return p.re.MatchString(raw)
+		if p.quick.whole != nil {
+			return p.quick.match(raw)
+		}
+		return p.quick.may(raw) && p.re.MatchString(raw)
 	case opCIDR:
 		addr, err := netip.ParseAddr(raw)
 		return err == nil && p.prefix.Contains(addr.Unmap().WithZone(""))
