@@ -1,0 +1,243 @@
+package incidents
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/minewarden/minewarden"
+)
+
+const (
+	coalesce   = 200 * time.Millisecond // between writes: an incident that changes all the time is written once in it
+	minBackoff = 200 * time.Millisecond
+	maxBackoff = 5 * time.Second
+	lastChance = 5 * time.Second // for what is unsaved when the agent ends
+)
+
+// A Keeper runs a Correlator beside a store. Its methods never wait for the store: what could not be written stays in memory,
+// is counted, and is tried again. It is safe for concurrent use.
+type Keeper struct {
+	store  minewarden.Store
+	log    *slog.Logger
+	notify func(minewarden.Incident)
+	wake   chan struct{}
+
+	mu      sync.Mutex // held for microseconds only
+	c       *Correlator
+	writing int // taken from c, not yet written
+	err     error
+	saved   uint64
+}
+
+// KeeperStats say whether all is saved.
+type KeeperStats struct {
+	Stats
+	Incidents int    // in memory
+	Unsaved   int    // changed, and not yet in the store
+	Saved     uint64 // writes that succeeded
+	Err       error  // of the last write, nil when it succeeded
+}
+
+// NewKeeper returns a Keeper without incidents: Load fills it. notify, which may be nil, is told of each incident that changed,
+// once it is saved, or could not be, from one goroutine: a full disk is no reason not to act.
+func NewKeeper(store minewarden.Store, c Config, log *slog.Logger, notify func(minewarden.Incident)) *Keeper {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	if notify == nil {
+		notify = func(minewarden.Incident) {}
+	}
+	return &Keeper{store: store, log: log, notify: notify, wake: make(chan struct{}, 1), c: New(c)}
+}
+
+// Load takes up what the store has: all that is not closed, and the newest of the rest.
+func (k *Keeper) Load(ctx context.Context) error {
+	for _, q := range []minewarden.Query{
+		{States: []minewarden.State{minewarden.Open, minewarden.Contained}, Limit: maxIncidents * 8 / 10},
+		{States: []minewarden.State{minewarden.Closed}, Limit: maxIncidents / 10},
+	} {
+		for inc, err := range k.store.Incidents(ctx, q) {
+			if err != nil {
+				return fmt.Errorf("load incidents: %w", err)
+			}
+			k.mu.Lock()
+			k.c.Load(inc)
+			k.mu.Unlock()
+		}
+	}
+	return nil
+}
+
+// Finding joins f; it returns its incident's id, or "" when f was suppressed.
+func (k *Keeper) Finding(f *minewarden.Finding) string {
+	k.mu.Lock()
+	id := k.c.Finding(f)
+	k.mu.Unlock()
+	k.poke()
+	return id
+}
+
+// Event tells the Correlator of an event.
+func (k *Keeper) Event(ev *minewarden.Event) {
+	k.mu.Lock()
+	k.c.Event(ev)
+	dirty := len(k.c.dirty) > 0
+	k.mu.Unlock()
+	if dirty {
+		k.poke()
+	}
+}
+
+// Change calls f with the Correlator, for what people and responders do. f must not block.
+func (k *Keeper) Change(f func(*Correlator) error) error {
+	k.mu.Lock()
+	err := f(k.c)
+	k.mu.Unlock()
+	k.poke()
+	return err
+}
+
+// Get returns an incident as it is now, from memory or else from the store.
+func (k *Keeper) Get(ctx context.Context, id string) (minewarden.Incident, error) {
+	k.mu.Lock()
+	inc, ok := k.c.Get(id)
+	k.mu.Unlock()
+	if ok {
+		return inc, nil
+	}
+	return k.store.Get(ctx, id)
+}
+
+// Bring takes an incident that left memory back from the store, so that Change finds it.
+func (k *Keeper) Bring(ctx context.Context, id string) error {
+	k.mu.Lock()
+	_, ok := k.c.Get(id)
+	k.mu.Unlock()
+	if ok {
+		return nil
+	}
+	inc, err := k.store.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if _, ok := k.c.Get(id); !ok {
+		k.c.Load(inc)
+	}
+	return nil
+}
+
+// Stats returns the counts so far.
+func (k *Keeper) Stats() KeeperStats {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return KeeperStats{Stats: k.c.Stats(), Incidents: k.c.Len(), Unsaved: len(k.c.dirty) + k.writing, Saved: k.saved, Err: k.err}
+}
+
+func (k *Keeper) poke() {
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run writes what changes until ctx is done, then what is left, and returns an error if that could not be written.
+func (k *Keeper) Run(ctx context.Context) error {
+	backoff := minBackoff
+	for {
+		select {
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastChance)
+			defer cancel()
+			for {
+				err := k.flush(last)
+				if n := k.Stats().Unsaved; err == nil && n == 0 {
+					return nil
+				} else if last.Err() != nil {
+					return fmt.Errorf("%d incidents are not saved: %w", n, errors.Join(err, last.Err()))
+				}
+				if err != nil {
+					pause(last, minBackoff)
+				}
+			}
+		case <-k.wake:
+		}
+		wait := coalesce
+		if err := k.flush(ctx); err != nil && ctx.Err() == nil {
+			k.log.Error("incidents are not saved, kept in memory and tried again", "unsaved", k.Stats().Unsaved, "in", backoff, "err", err)
+			wait, backoff = backoff, min(2*backoff, maxBackoff)
+			k.poke()
+		} else {
+			backoff = minBackoff
+		}
+		pause(ctx, wait)
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// flush writes all that changed, oldest first. After an error it goes on to tell of the rest, but writes no more.
+func (k *Keeper) flush(ctx context.Context) error {
+	k.mu.Lock()
+	changed := k.c.Changed()
+	k.writing = len(changed)
+	k.mu.Unlock()
+	var failed error
+	for _, inc := range changed {
+		if failed == nil {
+			inc, failed = k.put(ctx, inc)
+		}
+		k.mu.Lock()
+		k.writing--
+		k.err = failed
+		if failed != nil {
+			k.c.again(inc.ID)
+		} else {
+			k.saved++
+		}
+		k.mu.Unlock()
+		k.notify(inc)
+	}
+	return failed
+}
+
+// put writes inc. What the store has of it from before is not replaced but taken up.
+func (k *Keeper) put(ctx context.Context, inc minewarden.Incident) (minewarden.Incident, error) {
+	k.mu.Lock()
+	fresh := k.c.Fresh(inc.ID)
+	k.mu.Unlock()
+	if fresh {
+		old, err := k.store.Get(ctx, inc.ID)
+		if err != nil && !errors.Is(err, minewarden.ErrNotFound) {
+			return inc, err
+		}
+		k.mu.Lock()
+		if err == nil {
+			k.c.Load(old)
+			inc, _ = k.c.Get(inc.ID)
+		} else {
+			k.c.Compared(inc.ID)
+		}
+		k.mu.Unlock()
+	}
+	return inc, k.store.Put(ctx, inc)
+}
+
+// again says that an incident is not saved after all.
+func (c *Correlator) again(id string) {
+	if s := c.all[id]; s != nil {
+		c.touch(s)
+	}
+}

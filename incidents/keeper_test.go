@@ -1,0 +1,117 @@
+package incidents
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/store/mem"
+)
+
+// faulty is a store that a full disk stops.
+type faulty struct {
+	mem.Store
+	full bool
+	puts int
+}
+
+func (f *faulty) Put(ctx context.Context, inc minewarden.Incident) error {
+	f.puts++
+	if f.full {
+		return errors.New("disk full")
+	}
+	return f.Store.Put(ctx, inc)
+}
+
+func TestKeeper(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, tr := &faulty{full: true}, tree{}
+		told := 0
+		k := NewKeeper(store, Config{Host: "h", Rules: rules}, nil, func(minewarden.Incident) { told++ })
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- k.Run(ctx) }()
+		id := k.Finding(finding("pow/randomx", 1, tr.chain("systemd", "xmrig")))
+		synctest.Wait()
+		if s := k.Stats(); s.Unsaved != 1 || s.Err == nil || told != 1 {
+			t.Errorf("full: %+v, told %d", s, told)
+		}
+		store.full = false
+		time.Sleep(maxBackoff)
+		synctest.Wait()
+		if s := k.Stats(); s.Unsaved != 0 || s.Err != nil || s.Saved != 1 {
+			t.Errorf("after room was made: %+v", s)
+		}
+		before := store.puts
+		for i := range 1000 { // within one stretch of coalescing
+			k.Finding(finding("pow/randomx", 2+float64(i), tr.chain("systemd", "xmrig")))
+		}
+		time.Sleep(3 * coalesce)
+		synctest.Wait()
+		if n := store.puts - before; n > 2 {
+			t.Errorf("%d writes of one incident", n)
+		}
+		k.Finding(finding("stratum/login", 5000, tr.chain("systemd", "xmrig")))
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		want, _ := k.c.Get(id)
+		got, err := store.Get(t.Context(), id)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" || len(got.Findings) != 2 {
+			t.Errorf("%v %s", err, diff)
+		}
+	})
+}
+
+// TestRestart sees the same findings again after a start, as a replay or a late crash makes it: no second incident, nothing
+// counted twice, nothing lost; also when the store's version was not loaded.
+func TestRestart(t *testing.T) {
+	for _, load := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			store := &faulty{}
+			var want minewarden.Incident
+			for start := range 3 {
+				tr := tree{}
+				k := NewKeeper(store, Config{Host: "h", Rules: rules}, nil, nil)
+				if load {
+					if err := k.Load(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan error)
+				go func() { done <- k.Run(ctx) }()
+				x := tr.chain("systemd", "nomad", "sh", "xmrig")
+				id := k.Finding(finding("pow/randomx", 1, x))
+				k.Finding(finding("pow/randomx", 2, x))
+				k.Finding(finding("lineage/shell", 3, tr.chain("systemd", "nomad", "sh#2", "wget")))
+				cancel()
+				if err := <-done; err != nil {
+					t.Fatal(err)
+				}
+				got, err := store.Get(t.Context(), id)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if start == 0 {
+					want = got
+				}
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("load %t, start %d: %s", load, start, diff)
+				}
+			}
+			n := 0
+			for range store.Incidents(t.Context(), minewarden.Query{}) {
+				n++
+			}
+			if n != 1 {
+				t.Errorf("%d incidents of one attack", n)
+			}
+		})
+	}
+}
