@@ -103,8 +103,11 @@ func (s *sensor) Run(ctx context.Context, emit minewarden.Emit) error {
 
 	r := &run{sensor: s, kernel: k, emit: emit, clock: newClock()}
 	r.threads = newThreads(s.config)
-	r.hidden = hidden{every: time.Duration(s.config.Hidden) * time.Second}
-	if s.config.Probe && s.config.SampleHz > 0 && k.cpu != nil {
+	r.calls = newCalls()
+	if k.list != nil && s.config.Hidden > 0 {
+		r.hidden = newHidden(time.Duration(s.config.Hidden) * time.Second)
+	}
+	if s.config.Probe && s.config.SampleHz > 0 && k.threads != nil {
 		stop := r.startProbe()
 		defer stop()
 	}
@@ -119,7 +122,8 @@ type run struct {
 	emit    minewarden.Emit
 	clock   clock
 	threads *threads
-	hidden  hidden
+	calls   *calls
+	hidden  *hidden // nil: not looked for
 	lost    [numKinds]uint64
 	probes  chan int // CPUs to wake on; nil: no probing
 }
@@ -164,6 +168,9 @@ func (r *run) drain(reader *ringbuf.Reader, rec *ringbuf.Record) error {
 			r.emit(minewarden.Event{Time: time.Now(), Data: &minewarden.Lost{N: 1, Where: "record"}})
 			continue
 		}
+		if exec, ok := ev.Data.(*minewarden.Exec); ok {
+			complete(ev.Process.Key, exec)
+		}
 		r.emit(ev)
 	}
 	return nil
@@ -174,6 +181,9 @@ func (r *run) tick(since time.Duration) {
 	r.clock = newClock()
 	r.reportLost()
 	r.reportThreads(since)
+	r.reportProtects()
+	r.reportPending()
+	r.reportHidden()
 }
 
 func (r *run) reportLost() {

@@ -148,6 +148,24 @@ func readProcess(pid int32) (process, error) {
 	return p, nil
 }
 
+// complete asks /proc for a path that was too deep to walk, if the process still runs.
+func complete(k minewarden.ProcessKey, e *minewarden.Exec) {
+	deepExe, deepCwd := strings.HasPrefix(e.Exe, cutMark), strings.HasPrefix(e.Cwd, cutMark)
+	if !deepExe && !deepCwd {
+		return
+	}
+	now, err := readProcess(k.PID)
+	if err != nil || now.key.Start != k.Start {
+		return
+	}
+	if deepExe && now.exec.Inode.Ino == e.Inode.Ino && now.exec.Exe != "" {
+		e.Exe = now.exec.Exe
+	}
+	if deepCwd && now.exec.Cwd != "" {
+		e.Cwd = now.exec.Cwd
+	}
+}
+
 // setExe reads the target of /proc/PID/exe, where the kernel marks what has no name.
 func setExe(e *minewarden.Exec, exe string) {
 	name, deleted := strings.CutSuffix(exe, " (deleted)")

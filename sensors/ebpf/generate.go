@@ -1,7 +1,9 @@
 package ebpf
 
-// The objects are committed, so building needs no compiler for them. Making them anew needs clang and the headers of
-// libbpf (Debian: clang, llvm, libbpf-dev).
+// The objects are committed, so building needs no compiler for them. Making them anew needs clang 14 and the headers of
+// libbpf (Debian 12: clang, llvm, libbpf-dev).
 //
 //go:generate go run github.com/cilium/ebpf/cmd/bpf2go -go-package ebpf -target amd64,arm64 -cflags "-O2 -Wall -Werror -mcpu=v3 -fno-stack-protector -Ibpf" process bpf/process.bpf.c
 //go:generate go run github.com/cilium/ebpf/cmd/bpf2go -go-package ebpf -target amd64,arm64 -cflags "-O2 -Wall -Werror -mcpu=v3 -fno-stack-protector -Ibpf" cpu bpf/cpu.bpf.c
+//go:generate go run github.com/cilium/ebpf/cmd/bpf2go -go-package ebpf -target amd64,arm64 -cflags "-O2 -Wall -Werror -mcpu=v3 -fno-stack-protector -Ibpf" calls bpf/calls.bpf.c
+//go:generate go run github.com/cilium/ebpf/cmd/bpf2go -go-package ebpf -target amd64,arm64 -cflags "-O2 -Wall -Werror -mcpu=v3 -fno-stack-protector -Ibpf" tasks bpf/tasks.bpf.c

@@ -23,8 +23,10 @@ type Capability struct {
 // kernel holds what was loaded. Closing it leaves nothing behind.
 type kernel struct {
 	events, lost *ebpf.Map
-	threads      *ebpf.Map // nil without cpu
-	cpu          *ebpf.Collection
+	threads      *ebpf.Map // these are nil where their group did not load
+	pending      *ebpf.Map
+	protects     *ebpf.Map
+	list         *ebpf.Program
 	capabilities []Capability
 	tracing      []*ebpf.Program // to be attached to tracepoints
 	clock        *ebpf.Program   // to be attached to each CPU's clock
@@ -43,6 +45,8 @@ func groups() []group {
 	return []group{
 		{"process start, fork and end", loadProcess, [][]string{{}}},
 		{"rounding mode and code samples", loadCpu, [][]string{{"on_clock_plain"}, {"on_clock"}}},
+		{"connections and what threads ask of the kernel", loadCalls, [][]string{{"on_state_plain"}, {"on_state"}}},
+		{"hidden processes", loadTasks, [][]string{{}}},
 	}
 }
 
@@ -94,16 +98,22 @@ func (k *kernel) load(g group, config Config) error {
 			continue
 		}
 		k.closers = append(k.closers, func() error { c.Close(); return nil })
-		for _, p := range c.Programs {
+		for name, p := range c.Programs {
 			switch p.Type() {
 			case ebpf.Tracing:
-				k.tracing = append(k.tracing, p)
+				if name == "list" {
+					k.list = p
+				} else {
+					k.tracing = append(k.tracing, p)
+				}
 			case ebpf.PerfEvent:
 				k.clock = p
 			}
 		}
-		if t := c.Maps["threads"]; t != nil {
-			k.cpu, k.threads = c, t
+		for to, name := range map[**ebpf.Map]string{&k.threads: "threads", &k.pending: "pending", &k.protects: "protects"} {
+			if m := c.Maps[name]; m != nil {
+				*to = m
+			}
 		}
 		return nil
 	}
@@ -118,10 +128,15 @@ func (k *kernel) loadOnce(g group, without []string, config Config) (*ebpf.Colle
 	for _, name := range without {
 		delete(spec.Programs, name)
 	}
-	spec.Maps["events"].MaxEntries = uint32(config.RingKiB) << 10
-	for name, value := range map[string]uint32{
+	shared := map[string]*ebpf.Map{}
+	if m := spec.Maps["events"]; m != nil {
+		m.MaxEntries = uint32(config.RingKiB) << 10
+		shared["events"], shared["lost"] = k.events, k.lost
+	}
+	for name, value := range map[string]any{
 		"self_tgid":    uint32(os.Getpid()),
 		"burning_hits": burningHits(config),
+		"class_of":     callClasses(),
 	} {
 		if v := spec.Variables[name]; v != nil {
 			if err := v.Set(value); err != nil {
@@ -130,7 +145,7 @@ func (k *kernel) loadOnce(g group, without []string, config Config) (*ebpf.Colle
 		}
 	}
 	return ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
-		MapReplacements: map[string]*ebpf.Map{"events": k.events, "lost": k.lost},
+		MapReplacements: shared,
 	})
 }
 

@@ -93,6 +93,12 @@ func decode(raw []byte, c clock) (minewarden.Event, error) {
 			exit.Code = int32(status >> 8 & 0xff)
 		}
 		ev.Data = exit
+	case kindConnect:
+		ev.Data = decodeConnect(f)
+	case kindTune:
+		ev.Data = decodeTune(f)
+	case kindAccess:
+		ev.Data = decodeAccess(f)
 	case kindSample:
 		ev.Data = decodeSample(f, h)
 	default:
@@ -116,6 +122,9 @@ const (
 	flagCwdCut
 )
 
+// cutMark stands where a path begins that has more parts than the program walks.
+const cutMark = "…"
+
 func decodeExec(f *fields, h head) *minewarden.Exec {
 	e := &minewarden.Exec{}
 	parentStart := f.u64()
@@ -131,10 +140,10 @@ func decodeExec(f *fields, h head) *minewarden.Exec {
 	e.Exe = joinParts(f.bytes(int(exe)))
 	e.Cwd = joinParts(f.bytes(int(cwd)))
 	if h.flags&flagExeCut != 0 {
-		e.Exe = "…" + e.Exe
+		e.Exe = cutMark + e.Exe
 	}
 	if h.flags&flagCwdCut != 0 {
-		e.Cwd = "…" + e.Cwd
+		e.Cwd = cutMark + e.Cwd
 	}
 	_, e.Preload, _ = strings.Cut(f.text(int(preload)), "=")
 	e.Args = splitArgs(f.bytes(int(args)))
@@ -192,4 +201,3 @@ func absolute(dir, file string) string {
 
 // userDev turns the kernel's device number into that of stat(2).
 func userDev(dev uint32) uint64 { return unix.Mkdev(dev>>20, dev&0xfffff) }
-

@@ -225,11 +225,29 @@ static long is_anon(struct task_struct *task, struct vm_area_struct *vma, u32 *a
 	return 0;
 }
 
-struct perf_event_context {
-	struct pt_regs regs;
+// The registers as the kernel shows them to a perf_event program: user interface, the same everywhere.
+struct clock_context {
+#if defined(__TARGET_ARCH_x86)
+	u64 other[16];
+	u64 ip;
+	u64 cs;
+#else
+	u64 other[32];
+	u64 ip;
+	u64 pstate;
+#endif
 };
 
-static __always_inline int sample(void *ctx, int find)
+static __always_inline int in_user_mode(struct clock_context *ctx)
+{
+#if defined(__TARGET_ARCH_x86)
+	return (ctx->cs & 3) != 0;
+#else
+	return (ctx->pstate & 0xf) == 0;
+#endif
+}
+
+static __always_inline int sample(struct clock_context *ctx, int find)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	u64 id = bpf_get_current_pid_tgid();
@@ -262,16 +280,9 @@ static __always_inline int sample(void *ctx, int find)
 		t->grant = MORE_SAMPLES;
 	}
 
-	struct pt_regs *regs = ctx;
-#if defined(__TARGET_ARCH_x86)
-	if (!(BPF_CORE_READ(regs, cs) & 3))
+	if (!in_user_mode(ctx))
 		return 0;
-	ip = BPF_CORE_READ(regs, ip);
-#else
-	if (BPF_CORE_READ(regs, pstate) & 0xf)
-		return 0;
-	ip = BPF_CORE_READ(regs, pc);
-#endif
+	ip = ctx->ip;
 	s = bpf_map_lookup_elem(&scratch, &zero);
 	if (!s)
 		return 0;
@@ -298,14 +309,14 @@ static __always_inline int sample(void *ctx, int find)
 }
 
 SEC("perf_event")
-int on_clock(void *ctx)
+int on_clock(struct clock_context *ctx)
 {
 	return sample(ctx, 1);
 }
 
 // For kernels without bpf_find_vma (before 5.17).
 SEC("perf_event")
-int on_clock_plain(void *ctx)
+int on_clock_plain(struct clock_context *ctx)
 {
 	return sample(ctx, 0);
 }
