@@ -135,7 +135,7 @@ func (d *detector) rounding(ev *minewarden.Event, r *minewarden.Rounding) []mine
 	b := s.bucket(ev.Time)
 	if flushed {
 		b.flushed.add(r)
-		if directed {
+		if directed || s.flushed.first != 0 {
 			s.flushed.touch(ev.Time)
 		}
 	} else {
@@ -144,7 +144,7 @@ func (d *detector) rounding(ev *minewarden.Event, r *minewarden.Rounding) []mine
 	}
 	s.seen.touch(ev.Time)
 	s.threadCPU += max(r.CPU, 0)
-	if !directed {
+	if !directed && s.flushed.first == 0 {
 		return nil
 	}
 	return d.judge(ev, s)

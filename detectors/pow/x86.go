@@ -148,7 +148,10 @@ func decode(code []byte, in *instruction) bool {
 
 // decodeVector reads what follows the escape byte of VEX, EVEX or XOP, up to and with the opcode.
 func decodeVector(code []byte, at int, escape byte, in *instruction) (int, byte, bool) {
-	extra := map3[escape&3] // bytes between the escape and the opcode
+	if escape == '8' && at < len(code) && code[at]&0x1F < 8 {
+		return at, 'm', true // POP
+	}
+	extra := beforeOpcode[escape&3]
 	if at+extra >= len(code) {
 		return 0, 0, false
 	}
@@ -160,10 +163,6 @@ func decodeVector(code []byte, at int, escape byte, in *instruction) (int, byte,
 	case 'E':
 		space &= 7
 		last = code[at+1]
-	case '8':
-		if space < 8 {
-			return at, 'm', true // POP
-		}
 	}
 	in.vector = true
 	in.prefix = last & 3
@@ -203,8 +202,8 @@ func decodeVector(code []byte, at int, escape byte, in *instruction) (int, byte,
 	return 0, 0, false
 }
 
-// map3 counts, by the low bits of the escape's letter (8, E, V, C are 0, 1, 2, 3), the bytes before the opcode.
-var map3 = [4]int{2, 3, 2, 1}
+// beforeOpcode counts, by the low bits of the escape's letter (8, E, V, C are 0, 1, 2, 3), the bytes between it and the opcode.
+var beforeOpcode = [4]int{2, 3, 2, 1}
 
 // operands reads modrm, displacement and immediate, as form says.
 func operands(code []byte, at int, form byte, narrow, short bool, in *instruction) bool {

@@ -29,6 +29,8 @@ func TestDecode(t *testing.T) {
 		{"vzeroupper", "c5f877", instruction{size: 3, space: space0F, opcode: 0x77, vector: true}},
 		{"vprord zmm, imm", "62f1754872c007", instruction{size: 7, space: space0F, prefix: prefix66, opcode: 0x72, modrm: 0xC0, vector: true, imm: 7, immLen: 1}},
 		{"test m8, imm8", "f6450801", instruction{size: 4, opcode: 0xF6, modrm: 0x45, imm: 1, immLen: 1, memory: true}},
+		{"pop m64", "8f4108", instruction{size: 3, opcode: 0x8F, modrm: 0x41, memory: true}},
+		{"xop vprotd xmm, imm", "8fe878c2c001", instruction{size: 6, space: spaceRest, opcode: 0xC2, modrm: 0xC0, vector: true, imm: 1, immLen: 1}},
 		{"not m8", "f65508", instruction{size: 3, opcode: 0xF6, modrm: 0x55, memory: true}},
 		{"sib without base", "488b04cd00000000", instruction{size: 8, opcode: 0x8B, modrm: 0x04, wide: true, memory: true}},
 		{"movabs from address", "48a10807060504030201", instruction{size: 10, opcode: 0xA1, wide: true, imm: 0x05060708, immLen: 8}},
