@@ -4,8 +4,12 @@ package audits
 import (
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/audits/compose"
+	"github.com/minewarden/minewarden/audits/consul"
+	"github.com/minewarden/minewarden/audits/docker"
 	"github.com/minewarden/minewarden/audits/dockerfile"
+	"github.com/minewarden/minewarden/audits/gitea"
 	"github.com/minewarden/minewarden/audits/kubernetes"
+	"github.com/minewarden/minewarden/audits/nomad"
 )
 
 // A Maker makes an auditor from what it may touch.
@@ -20,6 +24,10 @@ type Named struct {
 // All returns every auditor, in the order in which people read about them.
 func All() []Named {
 	return []Named{
+		{"nomad", nomad.New},
+		{"consul", consul.New},
+		{"docker", docker.New},
+		{"gitea", gitea.New},
 		{"kubernetes", kubernetes.New},
 		{"compose", compose.New},
 		{"dockerfile", dockerfile.New},

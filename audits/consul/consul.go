@@ -25,13 +25,8 @@ type auditor struct {
 
 var _ minewarden.FileAuditor = (*auditor)(nil)
 
-// A Config is the module's section of the configuration.
-type Config struct {
-	CVE string `yaml:"cve"` // file of version ranges instead of the shipped one
-}
-
 // New returns the audit. It reads no file: the vulnerability list is the shipped one unless WithCVE replaces it.
-func New(env minewarden.Env) (minewarden.FileAuditor, error) {
+func New(env minewarden.Env) (minewarden.Auditor, error) {
 	list, err := cve.Shipped()
 	if err != nil {
 		return nil, err
@@ -40,7 +35,7 @@ func New(env minewarden.Env) (minewarden.FileAuditor, error) {
 }
 
 // NewWithCVE is New with another list of vulnerable versions.
-func NewWithCVE(env minewarden.Env, list *cve.List) minewarden.FileAuditor {
+func NewWithCVE(env minewarden.Env, list *cve.List) minewarden.Auditor {
 	now := env.Now
 	if now == nil {
 		now = time.Now

@@ -7,6 +7,7 @@ import (
 	_ "embed"
 	"fmt"
 	"net/http"
+	"regexp"
 	"time"
 
 	"github.com/minewarden/minewarden"
@@ -21,17 +22,13 @@ type auditor struct {
 	now   func() time.Time
 	cves  *cve.List
 	judge *intruder.Judge
+	hint  *regexp.Regexp // of an HCL file that may be Nomad's
 }
 
 var _ minewarden.FileAuditor = (*auditor)(nil)
 
-// A Config is the module's section of the configuration.
-type Config struct {
-	CVE string `yaml:"cve"` // file of version ranges instead of the shipped one
-}
-
 // New returns the audit. It reads no file: the vulnerability list is the shipped one unless WithCVE replaces it.
-func New(env minewarden.Env) (minewarden.FileAuditor, error) {
+func New(env minewarden.Env) (minewarden.Auditor, error) {
 	list, err := cve.Shipped()
 	if err != nil {
 		return nil, err
@@ -40,12 +37,12 @@ func New(env minewarden.Env) (minewarden.FileAuditor, error) {
 }
 
 // NewWithCVE is New with another list of vulnerable versions.
-func NewWithCVE(env minewarden.Env, list *cve.List) minewarden.FileAuditor {
+func NewWithCVE(env minewarden.Env, list *cve.List) minewarden.Auditor {
 	now := env.Now
 	if now == nil {
 		now = time.Now
 	}
-	return &auditor{now: now, cves: list, judge: intruder.New()}
+	return &auditor{now: now, cves: list, judge: intruder.New(), hint: hintPattern()}
 }
 
 func (a *auditor) Info() minewarden.Info {

@@ -10,7 +10,7 @@ import (
 	"github.com/minewarden/minewarden/internal/audittest"
 )
 
-func newAudit(t testing.TB) mw.FileAuditor {
+func newAudit(t testing.TB) mw.Auditor {
 	t.Helper()
 	a, err := New(mw.Env{Now: func() time.Time { return time.Unix(1, 0) }})
 	if err != nil {
