@@ -5,6 +5,7 @@ import (
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/detectors/lineage"
 	"github.com/minewarden/minewarden/detectors/masquerade"
+	"github.com/minewarden/minewarden/detectors/persistence"
 )
 
 // A Maker makes a detector from what it may touch.
@@ -21,5 +22,6 @@ func All() []Named {
 	return []Named{
 		{"masquerade", masquerade.New},
 		{"lineage", lineage.New},
+		{"persistence", persistence.New},
 	}
 }

@@ -19,7 +19,7 @@ type judgement struct {
 	role   program.Role
 	place  program.Place
 	facts  *command.Facts
-	origin origin
+	origin program.Origin
 	chain  *chain
 	what   string // evidence where there are no facts
 	found  []minewarden.Finding
@@ -28,7 +28,7 @@ type judgement struct {
 // the returns the chain of the origin, made if need be.
 func (j *judgement) the() *chain {
 	if j.chain == nil {
-		j.chain = j.d.chains.make(j.origin.root.Key, j.ev.Time)
+		j.chain = j.d.chains.make(j.origin.Root.Key, j.ev.Time)
 	}
 	return j.chain
 }
@@ -101,8 +101,8 @@ func (j *judgement) pipes(reads bool) {
 		c := j.the()
 		c.pipeFrom = end{parent, j.ev.Time, f.Acts.Has(command.RawHost)}
 	case reads:
-		c := j.d.chains.get(j.origin.root.Key)
-		if c == nil && j.origin.kind == other && j.p.Parent.Key.PID <= 1 {
+		c := j.d.chains.get(j.origin.Root.Key)
+		if c == nil && j.origin.Kind == program.Other && j.p.Parent.Key.PID <= 1 {
 			return
 		}
 		c = j.the()
@@ -145,9 +145,9 @@ func (j *judgement) piped(raw bool, note string) {
 	c.step(note)
 	e := minewarden.Evidence{Key: "command", Value: note}
 	switch {
-	case j.origin.kind == service:
-		j.tell(ruleServicePipe, 0.9, e, minewarden.Evidence{Key: "service", Value: j.origin.root.Name})
-	case raw && j.origin.kind == install:
+	case j.origin.Kind == program.Served:
+		j.tell(ruleServicePipe, 0.9, e, minewarden.Evidence{Key: "service", Value: j.origin.Root.Name})
+	case raw && j.origin.Kind == program.Install:
 		j.tell(ruleInstall, 0.8, e)
 	case raw:
 		j.tell(ruleFetchRunOdd, 0.7, e)
@@ -159,7 +159,7 @@ func (j *judgement) piped(raw bool, note string) {
 func (j *judgement) fetches() {
 	f := j.facts
 	if f.Acts.Has(command.Executable) && f.Target != "" && j.x != nil {
-		if c := j.d.chains.get(j.origin.root.Key); c != nil || j.origin.kind == service {
+		if c := j.d.chains.get(j.origin.Root.Key); c != nil || j.origin.Kind == program.Served {
 			j.the().output(absolute(f.Target, j.x.Cwd))
 		}
 	}
@@ -167,15 +167,15 @@ func (j *judgement) fetches() {
 		return
 	}
 	c := j.the()
-	c.fetched, c.fetchedBy, c.fetchURL = j.ev.Time, j.origin.branch, f.URL
+	c.fetched, c.fetchedBy, c.fetchURL = j.ev.Time, j.origin.Branch, f.URL
 	c.fetchRaw = f.Acts.Has(command.RawHost)
 	if f.Output != "" && f.Output != "-" {
 		c.output(absolute(f.Output, j.x.Cwd))
 	}
 	note := f.Note(command.Download)
 	c.step(note)
-	if j.origin.kind == service && !f.Acts.Has(command.LocalHost) {
-		j.tell(ruleServiceFetch, 0.4, minewarden.Evidence{Key: "command", Value: note}, minewarden.Evidence{Key: "url", Value: f.URL}, minewarden.Evidence{Key: "service", Value: j.origin.root.Name})
+	if j.origin.Kind == program.Served && !f.Acts.Has(command.LocalHost) {
+		j.tell(ruleServiceFetch, 0.4, minewarden.Evidence{Key: "command", Value: note}, minewarden.Evidence{Key: "url", Value: f.URL}, minewarden.Evidence{Key: "service", Value: j.origin.Root.Name})
 	}
 }
 
@@ -199,10 +199,10 @@ func (j *judgement) runs(odd bool) {
 		odd = place&(program.Writable|program.SystemHidden) != 0
 	}
 	told := j.facts.Acts&(command.Download|command.RunWritable|command.LocalHost) == command.Download|command.RunWritable
-	c := j.d.chains.get(j.origin.root.Key)
+	c := j.d.chains.get(j.origin.Root.Key)
 	recent := c != nil && !c.fetched.IsZero() && j.ev.Time.Sub(c.fetched) <= window
 	wrote := recent && c.wrote(path)
-	branch := recent && c.fetchedBy == j.origin.branch
+	branch := recent && c.fetchedBy == j.origin.Branch
 	if !odd && !told && !(wrote && x.Package == "") {
 		return
 	}
@@ -224,17 +224,17 @@ func (j *judgement) runs(odd bool) {
 		c.step(where.Value)
 	}
 	conceals := place&(program.Hidden|program.SystemHidden|program.Memory) != 0 || strings.HasPrefix(path, "/dev/shm/") || j.facts.Acts.Has(command.RunHidden)
-	svc := minewarden.Evidence{Key: "service", Value: j.origin.root.Name}
+	svc := minewarden.Evidence{Key: "service", Value: j.origin.Root.Name}
 	switch {
-	case j.origin.kind == service && fetched:
+	case j.origin.Kind == program.Served && fetched:
 		confidence := 0.9
 		if wrote {
 			confidence = 0.95
 		}
 		j.tell(ruleServiceChain, confidence, where, from, svc)
-	case j.origin.kind == service && odd:
+	case j.origin.Kind == program.Served && odd:
 		j.tell(ruleServiceRun, 0.6, where, svc)
-	case fetched && j.origin.kind == install && (c.fetchRaw || conceals):
+	case fetched && j.origin.Kind == program.Install && (c.fetchRaw || conceals):
 		j.tell(ruleInstall, 0.8, where, from)
 	case fetched && (c.fetchRaw || conceals):
 		j.tell(ruleFetchRunOdd, 0.7, where, from)

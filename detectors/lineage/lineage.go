@@ -51,8 +51,8 @@ func (d *detector) Observe(ev *minewarden.Event) []minewarden.Finding {
 		return d.write(ev, x)
 	case *minewarden.Tune:
 		if x.What == "hugepages" || x.What == "msr" || x.What == "watchdog" {
-			o := originOf(ev.Process)
-			if c := d.chains.get(o.root.Key); c != nil && ev.Time.Sub(c.last) <= window && o.kind != managed {
+			o := program.OriginOf(ev.Process)
+			if c := d.chains.get(o.Root.Key); c != nil && ev.Time.Sub(c.last) <= window && o.Kind != program.Managed {
 				j := judgement{d: d, ev: ev, p: ev.Process, origin: o, chain: c}
 				c.acts |= command.Tuning
 				c.step("tunes " + x.What + " " + x.Value)
@@ -85,8 +85,8 @@ func (d *detector) exec(ev *minewarden.Event, x *minewarden.Exec) []minewarden.F
 	if facts.Acts == 0 && !odd && !reads && role&(program.Downloader|program.Decoder|program.Miner) == 0 {
 		return nil
 	}
-	j := judgement{d: d, ev: ev, x: x, p: p, role: role, place: place, facts: facts, origin: originOf(p)}
-	if j.origin.kind == managed && facts.Acts&(command.Miner|command.MinerFetch) == 0 && role&program.Miner == 0 {
+	j := judgement{d: d, ev: ev, x: x, p: p, role: role, place: place, facts: facts, origin: program.OriginOf(p)}
+	if j.origin.Kind == program.Managed && facts.Acts&(command.Miner|command.MinerFetch) == 0 && role&program.Miner == 0 {
 		return nil
 	}
 	j.mining()
@@ -114,9 +114,9 @@ func (d *detector) write(ev *minewarden.Event, w *minewarden.Write) []minewarden
 	default:
 		return nil
 	}
-	o := originOf(ev.Process)
+	o := program.OriginOf(ev.Process)
 	role := program.OfProcess(ev.Process)
-	if o.kind == managed || role&(program.Package|program.Configure|program.Init) != 0 || ev.Process.Base() == "logrotate" {
+	if o.Kind == program.Managed || role&(program.Package|program.Configure|program.Init) != 0 || ev.Process.Base() == "logrotate" {
 		return nil
 	}
 	facts := command.Facts{Acts: act}

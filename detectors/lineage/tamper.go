@@ -6,6 +6,7 @@ import (
 
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/internal/command"
+	"github.com/minewarden/minewarden/internal/program"
 )
 
 const (
@@ -34,8 +35,8 @@ func (j *judgement) tampers() {
 	}
 	switch {
 	case fresh&(command.Defence|hides|persists) == 0:
-	case j.origin.kind == service:
-		j.tell(ruleServiceTamper, 0.6, e, minewarden.Evidence{Key: "service", Value: j.origin.root.Name})
+	case j.origin.Kind == program.Served:
+		j.tell(ruleServiceTamper, 0.6, e, minewarden.Evidence{Key: "service", Value: j.origin.Root.Name})
 	case fresh&(command.Defence|hides|command.Preload|command.Immutable) != 0:
 		j.tell(ruleTamper, 0.4, e)
 	}
@@ -59,7 +60,7 @@ func (j *judgement) loader() {
 		sorts++
 	}
 	// Two sorts below a service, or anywhere together with what only attackers need.
-	if sorts < 2 || !(rivals || c.mined || c.ran && c.fetchRaw || j.origin.kind == service && c.acts&(command.Defence|hides|persists) != 0) {
+	if sorts < 2 || !(rivals || c.mined || c.ran && c.fetchRaw || j.origin.Kind == program.Served && c.acts&(command.Defence|hides|persists) != 0) {
 		return
 	}
 	evidence := make([]minewarden.Evidence, 0, c.nsteps+2)
