@@ -22,7 +22,7 @@ const (
 	minInterSpan   = 3 * time.Second // as above
 	minLines       = 3               // windows of rule D
 	linesPercent   = 20              // of all windows; 26 to 51 measured
-	minLinesSpan   = 8 * time.Second // longer than the key derivation of a wallet
+	minLinesSpan   = 6 * time.Second // longer than the key derivation of a wallet
 
 	// Rule B per window: integer multiplications and rotations, in thousandths of the instructions; instructions; operands in
 	// memory.
