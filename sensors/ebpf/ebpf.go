@@ -72,7 +72,11 @@ func (s *sensor) Info() minewarden.Info {
 }
 
 const (
-	pollEvery = 40 * time.Millisecond // the ring holds seconds of a busy machine; see the README
+	// The ring is read by the clock. At 100 ms it holds 400,000 connections a second; busy machines are read more often, which
+	// spares memory that the processor has to fetch again.
+	pollIdle = 100 * time.Millisecond
+	pollBusy = 25 * time.Millisecond
+	busy     = 500 // records in one read
 	tickEvery = time.Second
 	// maxBatch bounds the records that are read before the clock is looked at again.
 	maxBatch = 1 << 16
@@ -129,17 +133,23 @@ type run struct {
 }
 
 func (r *run) loop(ctx context.Context, reader *ringbuf.Reader) error {
-	poll := time.NewTicker(pollEvery)
+	poll := time.NewTimer(pollIdle)
 	defer poll.Stop()
 	var rec ringbuf.Record
 	last := time.Now()
 	for {
-		if err := r.drain(reader, &rec); err != nil {
+		n, err := r.drain(reader, &rec)
+		if err != nil {
 			return err
 		}
 		if now := time.Now(); now.Sub(last) >= tickEvery {
 			r.tick(now.Sub(last))
 			last = now
+		}
+		if n >= busy {
+			poll.Reset(pollBusy)
+		} else {
+			poll.Reset(pollIdle)
 		}
 		select {
 		case <-ctx.Done():
@@ -149,18 +159,19 @@ func (r *run) loop(ctx context.Context, reader *ringbuf.Reader) error {
 	}
 }
 
-func (r *run) drain(reader *ringbuf.Reader, rec *ringbuf.Record) error {
+// drain emits what lies in the ring and returns how many records that were.
+func (r *run) drain(reader *ringbuf.Reader, rec *ringbuf.Record) (n int, err error) {
 	if reader.AvailableBytes() == 0 {
-		return nil
+		return 0, nil
 	}
 	reader.SetDeadline(time.Unix(1, 0)) // long past: never wait
-	for range maxBatch {
+	for ; n < maxBatch; n++ {
 		err := reader.ReadInto(rec)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return nil
+			return n, nil
 		}
 		if err != nil {
-			return fmt.Errorf("read the ring buffer: %w", err)
+			return n, fmt.Errorf("read the ring buffer: %w", err)
 		}
 		ev, err := decode(rec.RawSample, r.clock)
 		if err != nil {
@@ -173,7 +184,7 @@ func (r *run) drain(reader *ringbuf.Reader, rec *ringbuf.Record) error {
 		}
 		r.emit(ev)
 	}
-	return nil
+	return n, nil
 }
 
 // tick does what is done about once a second.
