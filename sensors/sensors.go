@@ -4,6 +4,7 @@ package sensors
 import (
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/sensors/ebpf"
+	"github.com/minewarden/minewarden/sensors/files"
 	"github.com/minewarden/minewarden/sensors/procfs"
 )
 
@@ -21,5 +22,6 @@ func All() []Named {
 	return []Named{
 		{"ebpf", ebpf.New},
 		{"procfs", procfs.New},
+		{"files", files.New},
 	}
 }

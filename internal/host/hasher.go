@@ -118,7 +118,7 @@ func (h *Hasher) image(ctx context.Context, r hashRequest) (*minewarden.Image, e
 	}
 	defer f.Close()
 	// The pid may have been given to another process since the request; it was not before the open if it is not after.
-	if start, err := startOf(dir); err != nil {
+	if start, err := StartOf(dir); err != nil {
 		return nil, err
 	} else if r.key.Start != 0 && start != r.key.Start {
 		return nil, errOther
@@ -198,8 +198,8 @@ func (h *Hasher) keep(res *hashed) *list.Element {
 	return e
 }
 
-// startOf reads field 22 of /proc/PID/stat.
-func startOf(dir string) (uint64, error) {
+// StartOf reads the start time, 1/100 s after boot, of the process whose directory in proc is dir.
+func StartOf(dir string) (uint64, error) {
 	text, err := os.ReadFile(dir + "/stat")
 	if err != nil {
 		return 0, fmt.Errorf("read start time: %w", err)

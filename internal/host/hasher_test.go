@@ -29,7 +29,7 @@ func run(t *testing.T, name string, args ...string) minewarden.ProcessKey {
 			t.Error("a killed process ended well")
 		}
 	})
-	start, err := startOf("/proc/" + itoa(cmd.Process.Pid))
+	start, err := StartOf("/proc/" + itoa(cmd.Process.Pid))
 	if err != nil {
 		t.Fatal(err)
 	}

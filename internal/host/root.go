@@ -155,3 +155,8 @@ func ReadHead(root fs.FS, name string, limit int64) ([]byte, fs.FileInfo, error)
 }
 
 var errNotRegular = errors.New("not a regular file")
+
+// Dir opens a directory without the right to read it: for watching.
+func (r *Root) Dir(name string) (*os.File, error) {
+	return r.open("open", name, unix.O_PATH|unix.O_DIRECTORY)
+}

@@ -18,9 +18,9 @@ import (
 const (
 	headLen   = 64 << 10
 	chunkLen  = 256 << 10
-	plainLen  = 4 << 20  // bytes searched of a file that is no program
-	fullLen   = 1 << 20  // bytes searched for every word, also short ones
-	packedLen = headLen  // bytes searched of a file whose content is compressed
+	plainLen  = 4 << 20 // bytes searched of a file that is no program
+	fullLen   = 1 << 20 // bytes searched for every word, also short ones
+	packedLen = headLen // bytes searched of a file whose content is compressed
 )
 
 // looker looks at files, one after the other, in buffers that it uses again.

@@ -39,7 +39,7 @@ const (
 	maxEntries = 200_000   // of one directory
 	maxFiles   = 5_000_000 // of one walk
 	maxDeep    = 64
-	shallow    = 3 // levels of homes that are looked at before the rest of them
+	shallow    = 3       // levels of homes that are looked at before the rest of them
 	maxOnce    = 1 << 20 // files that are remembered so that none is reported twice
 )
 
