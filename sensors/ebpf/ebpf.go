@@ -74,9 +74,9 @@ func (s *sensor) Info() minewarden.Info {
 const (
 	// The ring is read by the clock. At 100 ms it holds 400,000 connections a second; busy machines are read more often, which
 	// spares memory that the processor has to fetch again.
-	pollIdle = 100 * time.Millisecond
-	pollBusy = 25 * time.Millisecond
-	busy     = 500 // records in one read
+	pollIdle  = 100 * time.Millisecond
+	pollBusy  = 25 * time.Millisecond
+	busy      = 500 // records in one read
 	tickEvery = time.Second
 	// maxBatch bounds the records that are read before the clock is looked at again.
 	maxBatch = 1 << 16
