@@ -3,9 +3,11 @@ package detectors
 
 import (
 	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/detectors/file"
 	"github.com/minewarden/minewarden/detectors/lineage"
 	"github.com/minewarden/minewarden/detectors/masquerade"
 	"github.com/minewarden/minewarden/detectors/persistence"
+	"github.com/minewarden/minewarden/detectors/pow"
 )
 
 // A Maker makes a detector from what it may touch.
@@ -20,8 +22,10 @@ type Named struct {
 // All returns every detector, in the order in which people read about them.
 func All() []Named {
 	return []Named{
+		{"pow", pow.New},
 		{"masquerade", masquerade.New},
 		{"lineage", lineage.New},
 		{"persistence", persistence.New},
+		{"file", file.New},
 	}
 }
