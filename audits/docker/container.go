@@ -15,10 +15,7 @@ type inspect struct {
 	Path string
 	Args []string
 	// Mounts is the truth: binds made through the Mounts API are not in HostConfig.Binds.
-	Mounts []struct {
-		Type, Source, Destination string
-		RW                        bool
-	}
+	Mounts []mount
 	Config struct {
 		Image      string
 		Entrypoint []string
@@ -26,6 +23,11 @@ type inspect struct {
 		Env        []string
 	}
 	HostConfig hostConfig
+}
+
+type mount struct {
+	Type, Source, Destination string
+	RW                        bool
 }
 
 type hostConfig struct {
@@ -57,7 +59,7 @@ func (a *auditor) judgeContainer(b *verdict.Builder, name string, in *inspect, a
 		fail(rulePriv, "HostConfig.Privileged true")
 	}
 	seen := map[string]bool{}
-	mount := func(source, how string) {
+	judge := func(source, how string) {
 		if source == "" || seen[source] {
 			return
 		}
@@ -75,16 +77,16 @@ func (a *auditor) judgeContainer(b *verdict.Builder, name string, in *inspect, a
 			if m.RW {
 				mode = "read-write"
 			}
-			mount(m.Source, "Mounts at "+m.Destination+" "+mode+" from")
+			judge(m.Source, "Mounts at "+m.Destination+" "+mode+" from")
 		}
 	}
 	for _, bind := range h.Binds {
 		source, _, _ := strings.Cut(bind, ":")
-		mount(source, "Binds "+bind+" from")
+		judge(source, "Binds "+bind+" from")
 	}
 	for _, m := range h.Mounts {
 		if m.Type == "bind" {
-			mount(m.Source, "HostConfig.Mounts at "+m.Target+" from")
+			judge(m.Source, "HostConfig.Mounts at "+m.Target+" from")
 		}
 	}
 	var shared []string

@@ -231,6 +231,9 @@ func execStarts(root fs.FS, file, text string, out []Command, env map[string]str
 				}
 			}
 		case "EnvironmentFile":
+			if root == nil {
+				continue
+			}
 			b, err := ReadFile(root, strings.TrimPrefix(strings.TrimPrefix(value, "-"), "/"), 1<<20)
 			if err != nil {
 				continue // the flags stay unexpanded, and say so by their name
@@ -241,6 +244,16 @@ func execStarts(root fs.FS, file, text string, out []Command, env map[string]str
 				}
 			}
 		}
+	}
+	return out
+}
+
+// ParseUnit returns the ExecStart lines of one unit or drop-in by itself, as it lies in a repository.
+func ParseUnit(file, text string) []Command {
+	env := map[string]string{}
+	out := execStarts(nil, file, text, nil, env)
+	for i := range out {
+		out[i].Argv = expand(out[i].Argv, env)
 	}
 	return out
 }
