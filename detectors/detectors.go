@@ -8,6 +8,7 @@ import (
 	"github.com/minewarden/minewarden/detectors/masquerade"
 	"github.com/minewarden/minewarden/detectors/persistence"
 	"github.com/minewarden/minewarden/detectors/pow"
+	"github.com/minewarden/minewarden/detectors/sigma"
 )
 
 // A Maker makes a detector from what it may touch.
@@ -27,5 +28,6 @@ func All() []Named {
 		{"lineage", lineage.New},
 		{"persistence", persistence.New},
 		{"file", file.New},
+		{"sigma", sigma.New},
 	}
 }
