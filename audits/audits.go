@@ -9,6 +9,7 @@ import (
 	"github.com/minewarden/minewarden/audits/dockerfile"
 	"github.com/minewarden/minewarden/audits/gitea"
 	"github.com/minewarden/minewarden/audits/kubernetes"
+	"github.com/minewarden/minewarden/audits/linux"
 	"github.com/minewarden/minewarden/audits/nomad"
 )
 
@@ -28,6 +29,7 @@ func All() []Named {
 		{"consul", consul.New},
 		{"docker", docker.New},
 		{"gitea", gitea.New},
+		{"linux", linux.New},
 		{"kubernetes", kubernetes.New},
 		{"compose", compose.New},
 		{"dockerfile", dockerfile.New},
