@@ -47,6 +47,10 @@ type Member struct {
 	Package   string     `json:"package,omitempty"`
 	Since     time.Time  `json:"since,omitzero"`  // when it became a member
 	Exited    time.Time  `json:"exited,omitzero"` // zero: it still ran when last heard of
+	// Severity is that of the worst finding about the process itself; zero for those that belong to it by descent.
+	Severity Severity `json:"severity,omitempty"`
+	// Before says that it ran before the agent did.
+	Before bool `json:"before,omitempty"`
 	// Weak says that only findings below medium are about it: responders leave it alone while another member is not weak.
 	Weak bool `json:"weak,omitempty"`
 }

@@ -132,7 +132,7 @@ func TestFileAndFlow(t *testing.T) {
 	if j := co.Finding(file); j != i {
 		t.Error("the file that a member runs is another incident")
 	}
-	j := co.Finding(finding("lineage/shell", 3, w))
+	j := co.Finding(finding("pow/code", 3, w))
 	co.Event(&minewarden.Event{Time: at(4), Process: w, Data: &minewarden.Write{Path: "/dev/shm/a", Op: "create"}})
 	y := tr.chain("systemd", "cron", "xmrig#y")
 	y.Exe = "/dev/shm/a"
@@ -353,5 +353,38 @@ func BenchmarkEventOfNoMember(b *testing.B) {
 	ev := &minewarden.Event{Process: tr.chain("systemd", "bash"), Data: &minewarden.Fork{}}
 	for b.Loop() {
 		co.Event(ev)
+	}
+}
+
+// TestOddAncestor has a busy runtime that lives in memory, with many sessions below it, one of which runs a miner: only that
+// miner, and the shell that was started for it, may be touched.
+func TestOddAncestor(t *testing.T) {
+	co, tr := correlator(), tree{}
+	runtime, other := tr.chain("systemd", "runtime"), tr.chain("systemd", "runtime#2")
+	for _, p := range []*minewarden.Process{runtime, other} {
+		p.Exe, p.Package, p.Memfd, p.Existing = "/memfd:sealed", "", true, true
+	}
+	a, b := co.Finding(finding("lineage/shell", 1, runtime)), co.Finding(finding("lineage/shell", 1, other))
+	if a == b {
+		t.Error("two memory files of one name became one incident")
+	}
+	old, young := tr.add("bash", runtime), (*minewarden.Process)(nil)
+	for _, name := range []string{"bash#session1", "bash#session2"} {
+		co.Event(&minewarden.Event{Time: at(2), Process: tr.add(name, runtime), Data: &minewarden.Exec{Name: "bash"}})
+		co.Event(&minewarden.Event{Time: at(2), Process: runtime, Data: &minewarden.Fork{Child: tr[name].Key}})
+	}
+	young = tr.add("bash#young", old)
+	young.Key.Start += 1_000_000
+	x := tr.add("xmrig", young)
+	x.Key.Start += 1_000_010
+	id := co.Finding(finding("pow/randomx", 3, x))
+	inc, _ := co.Get(id)
+	for _, m := range inc.Members {
+		if want := m.Key == x.Key; (m.Severity >= minewarden.High) != want {
+			t.Errorf("%s %s: %s, want grave: %t", m.Name, m.Key, m.Severity, want)
+		}
+	}
+	if len(inc.Members) > 3 {
+		t.Errorf("members: %+v", inc.Members)
 	}
 }

@@ -12,7 +12,7 @@ import (
 // find returns the incident that f belongs to, or nil: first by who did it, then by where, then by what.
 func (c *Correlator) find(f *minewarden.Finding) *story {
 	if p := f.Process; p != nil {
-		if s := c.byLineage(p); s != nil {
+		if s := c.byLineage(f); s != nil {
 			return s
 		}
 	} else if f.Subject.Type == minewarden.SubjectProcess {
@@ -27,9 +27,10 @@ func (c *Correlator) find(f *minewarden.Finding) *story {
 }
 
 // byLineage goes up from p to the border of its service, session or container.
-func (c *Correlator) byLineage(p *minewarden.Process) *story {
+func (c *Correlator) byLineage(f *minewarden.Finding) *story {
+	p := f.Process
 	for a := p; ; a = a.Parent {
-		if s := c.procs[a.Key]; s != nil && (a == p || s.leads(a.Key)) {
+		if s := c.procs[a.Key]; s != nil && (a == p || s.leads(a.Key, f.Time)) {
 			return s
 		}
 		if a.Parent == nil || border(a, a.Parent) {
@@ -38,11 +39,19 @@ func (c *Correlator) byLineage(p *minewarden.Process) *story {
 	}
 }
 
+// leadFor is how long a medium finding about a process makes what it starts afterwards part of its incident. A service that was
+// noticed for something once must not join all that it ever starts.
+const leadFor = 10 * time.Minute
+
 // leads reports whether children of the process belong to the incident: not those of one that only weak evidence names, else
-// a busy service would join whatever it starts.
-func (s *story) leads(k minewarden.ProcessKey) bool {
+// a busy service would join whatever it starts; nor those of one that was there before and that no grave finding is about.
+func (s *story) leads(k minewarden.ProcessKey, at time.Time) bool {
 	i, ok := s.members[k]
-	return ok && !s.inc.Members[i].Weak
+	if !ok {
+		return false
+	}
+	m := &s.inc.Members[i]
+	return !m.Weak && (m.Severity >= minewarden.High || at.Sub(m.Since) < leadFor && !m.Before)
 }
 
 // byFile finds an incident that the same file was part of: written, run, or itself the subject.
@@ -73,7 +82,7 @@ func (c *Correlator) byFile(f *minewarden.Finding) *story {
 		return nil
 	}
 	if p.Package == "" && p.Exe != "" {
-		if s := recent("file " + p.Exe); s != nil {
+		if s := recent("file " + p.Exe); s != nil && !p.Memfd && !inMemory(p.Exe) {
 			return s
 		}
 		if p.SHA256 != "" {

@@ -2,10 +2,15 @@ package incidents
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/minewarden/minewarden"
 )
+
+// wrapperAge is how much older than what it started a shell or wrapper may be and still be there for that alone, in the unit of
+// ProcessKey.Start. Older ones are somebody's session, or a tool that runs many things.
+const wrapperAge = 60 * minewarden.TicksPerSecond
 
 // addMember makes the process of f a member, with the shells and wrappers that would start it again, and reports whether
 // evidence against it is new.
@@ -19,6 +24,7 @@ func (c *Correlator) addMember(s *story, f *minewarden.Finding, rule minewarden.
 		m := &s.inc.Members[i]
 		describe(m, p)
 		delete(s.born, p.Key)
+		m.Severity = max(m.Severity, rule.Severity)
 		if weak || !m.Weak {
 			return false
 		}
@@ -27,7 +33,7 @@ func (c *Correlator) addMember(s *story, f *minewarden.Finding, rule minewarden.
 		return true
 	}
 	c.know(s, p.Key)
-	m := minewarden.Member{Key: p.Key, Since: f.Time, Weak: weak}
+	m := minewarden.Member{Key: p.Key, Since: f.Time, Severity: rule.Severity, Weak: weak}
 	describe(&m, p)
 	if !c.appendMember(s, m) {
 		return false
@@ -41,6 +47,9 @@ func (c *Correlator) addMember(s *story, f *minewarden.Finding, rule minewarden.
 func (c *Correlator) addWrappers(s *story, p *minewarden.Process, t time.Time) {
 	for a := p; a.Parent != nil && wraps(a.Parent) && !border(a, a.Parent); a = a.Parent {
 		up := a.Parent
+		if p.Key.Start-min(up.Key.Start, p.Key.Start) > wrapperAge {
+			return
+		}
 		if i, ok := s.members[up.Key]; ok {
 			s.inc.Members[i].Weak = false
 			continue
@@ -61,7 +70,7 @@ func describe(m *minewarden.Member, p *minewarden.Process) {
 	if p.Parent != nil {
 		m.Parent = p.Parent.Key
 	}
-	m.Name, m.Exe, m.Container, m.Cgroup = p.Name, p.Exe, p.Container, p.Cgroup
+	m.Name, m.Exe, m.Container, m.Cgroup, m.Before = p.Name, p.Exe, p.Container, p.Cgroup, p.Existing
 	m.Args = p.Args[:min(len(p.Args), maxEvidence)]
 	if p.SHA256 != "" {
 		m.SHA256 = p.SHA256
@@ -107,12 +116,17 @@ func (c *Correlator) indexExe(s *story, m *minewarden.Member) {
 			return
 		}
 	}
-	if m.Exe != "" {
+	if m.Exe != "" && !inMemory(m.Exe) {
 		c.indexFile(s, "file "+m.Exe)
 	}
 	if m.SHA256 != "" {
 		c.indexFile(s, "sha256 "+m.SHA256)
 	}
+}
+
+// inMemory reports whether a path names a memory file: two of the same name are two files.
+func inMemory(exe string) bool {
+	return strings.HasPrefix(exe, "memfd:") || strings.HasPrefix(exe, "/memfd:")
 }
 
 func base(p string) string {
@@ -141,7 +155,7 @@ func (c *Correlator) Event(ev *minewarden.Event) {
 	s := c.procs[p.Key]
 	if s == nil {
 		if _, exec := ev.Data.(*minewarden.Exec); exec && p.Parent != nil { // whose fork was not seen
-			if s = c.procs[p.Parent.Key]; s != nil && s.leads(p.Parent.Key) {
+			if s = c.procs[p.Parent.Key]; s != nil && s.leads(p.Parent.Key, ev.Time) {
 				c.born(s, p, ev.Time)
 			}
 		}
@@ -154,7 +168,7 @@ func (c *Correlator) Event(ev *minewarden.Event) {
 	m := &s.inc.Members[i]
 	switch d := ev.Data.(type) {
 	case *minewarden.Fork:
-		if m.Weak {
+		if !s.leads(p.Key, ev.Time) {
 			return
 		}
 		child := *p

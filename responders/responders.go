@@ -4,6 +4,7 @@ package responders
 import (
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/responders/process"
+	"github.com/minewarden/minewarden/responders/quarantine"
 	"github.com/minewarden/minewarden/responders/repair"
 )
 
@@ -20,6 +21,7 @@ type Named struct {
 func All() []Named {
 	return []Named{
 		{process.Name, process.New},
+		{quarantine.Name, quarantine.New},
 		{repair.Name, repair.New},
 	}
 }

@@ -121,24 +121,31 @@ func count(n int) string {
 	return fmt.Sprintf("%d processes", n)
 }
 
-// roots picks the members of this boot that evidence is strong against; if there are none, all.
+// roots picks the members of this boot that the gravest evidence is about: those with high or critical findings; if there are
+// none, those that are not weak; if there are none of these either, all. What they started comes along, what started them does
+// not.
 func roots(inc *minewarden.Incident, boot string) []minewarden.ProcessKey {
-	var strong, weak []minewarden.ProcessKey
+	var tiers [3][]minewarden.ProcessKey
 	for _, m := range inc.Members {
 		if (m.Key.Boot != boot && m.Key.Boot != "") || m.Key.PID <= 0 {
 			continue
 		}
 		m.Key.Boot = boot
-		if m.Weak {
-			weak = append(weak, m.Key)
-		} else {
-			strong = append(strong, m.Key)
+		tier := 1
+		switch {
+		case m.Severity >= minewarden.High:
+			tier = 0
+		case m.Weak:
+			tier = 2
+		}
+		tiers[tier] = append(tiers[tier], m.Key)
+	}
+	for _, keys := range tiers {
+		if len(keys) > 0 {
+			return keys[:min(len(keys), maxRoots)]
 		}
 	}
-	if len(strong) == 0 {
-		strong = weak
-	}
-	return strong[:min(len(strong), maxRoots)]
+	return nil
 }
 
 func describe(s *proc.Stat, d *details) string {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/minewarden/minewarden"
@@ -97,7 +95,7 @@ func (r *Responder) Recover(ctx context.Context) ([]minewarden.Receipt, error) {
 		if s.receipt != nil {
 			receipts = append(receipts, *s.receipt)
 			if (s.undone || s.receipt.Action.Op == Kill) && r.now().Sub(s.last) > keep {
-				errs = append(errs, os.Remove(filepath.Join(r.journal.Dir, id+".jsonl")))
+				errs = append(errs, r.journal.Remove(id))
 			}
 			continue
 		}
@@ -114,7 +112,7 @@ func (r *Responder) Recover(ctx context.Context) ([]minewarden.Receipt, error) {
 func (r *Responder) mend(_ context.Context, id string, lines []record) (*minewarden.Receipt, error) {
 	s := summarize(lines)
 	if s.action == nil { // killed before its first line was whole: nothing was touched
-		if err := os.Remove(filepath.Join(r.journal.Dir, id+".jsonl")); err != nil {
+		if err := r.journal.Remove(id); err != nil {
 			return nil, fmt.Errorf("mend action %s: %w", id, err)
 		}
 		return nil, nil

@@ -170,3 +170,15 @@ func SyncDir(dir string) error {
 	}
 	return errors.Join(d.Sync(), d.Close())
 }
+
+// Remove forgets the entry of id. One that is not there is forgotten.
+func (j Journal[T]) Remove(id string) error {
+	path, err := j.path(id)
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("journal of %s: %w", id, err)
+	}
+	return nil
+}
