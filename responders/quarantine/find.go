@@ -67,7 +67,7 @@ func ofMember(m *minewarden.Member, boot string, add func(target)) {
 			t.Path = path
 		}
 		t.Exe = deleted || strings.HasPrefix(t.Path, "/memfd:")
-		cwd, _ = os.Readlink(dir + "/cwd") //nolint:errcheck // relative arguments are then not followed
+		cwd, _ = os.Readlink(dir + "/cwd")                             //nolint:errcheck // relative arguments are then not followed
 		if !t.Exe && (sameRoot(dir) || sameFile(dir+"/exe", t.Path)) { // a chroot's path is shown as we see it
 			t.PID, t.Start = 0, 0
 		}
