@@ -98,3 +98,32 @@ func BenchmarkProcessCreation(b *testing.B) {
 	b.ReportMetric(float64(matched)/float64(b.N), "matches/event")
 	b.ReportMetric(float64(len(real)), "real")
 }
+
+// BenchmarkLinuxExec is one live exec, all in, against our own rules and SigmaHQ's, of which about 200 are for Linux.
+func BenchmarkLinuxExec(b *testing.B) {
+	det, err := DefaultConfig().Detector(NewLive(sigmaHQ(b, nil)))
+	if err != nil {
+		b.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(3, 4))
+	var lines [][]string
+	for _, line := range ordinary {
+		if strings.HasPrefix(line, "/") {
+			lines = append(lines, strings.Fields(line))
+		}
+	}
+	events := make([]*minewarden.Event, 10_000)
+	for i := range events {
+		args, parent := lines[rng.IntN(len(lines))], lines[rng.IntN(len(lines))]
+		args = append(args[:len(args):len(args)], fmt.Sprintf("--job=%d", rng.Uint64()))
+		p := &minewarden.Process{Exe: args[0], Args: args, Parent: &minewarden.Process{Exe: parent[0], Args: parent}}
+		events[i] = &minewarden.Event{Process: p, Data: &minewarden.Exec{Exe: args[0], Args: args, Cwd: "/srv/app", UID: 1000}}
+	}
+	b.ReportAllocs()
+	findings, i := 0, 0
+	for b.Loop() {
+		findings += len(det.Observe(events[i%len(events)]))
+		i++
+	}
+	b.ReportMetric(float64(findings)/float64(b.N), "findings/event")
+}
