@@ -78,3 +78,36 @@ func TestSigmaHQRuns(t *testing.T) {
 		t.Errorf("%d of %d rules cannot run for other reasons than a missing placeholder: want at most 0.5 %%", rest, set.Files())
 	}
 }
+
+// Each recording that is labelled as the positive case of a rule must fire that rule.
+func TestLabelledFilesFireTheirRule(t *testing.T) {
+	dir := os.Getenv("MINEWARDEN_EVENTS")
+	if dir == "" {
+		t.Skip("MINEWARDEN_EVENTS names no folder with recorded events (*.jsonl)")
+	}
+	m := sigmaHQ(t, nil).NewMatcher()
+	labels, err := os.ReadFile(filepath.Join(dataDir(t), "labels_evtx.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := 0
+	for line := range strings.Lines(string(labels)) {
+		col := strings.Split(line, ",")
+		if len(col) < 3 || col[1] != "sigma_match" {
+			continue
+		}
+		files++
+		_, id, _ := strings.Cut(col[2], " id=")
+		fired := false
+		name := strings.ReplaceAll(strings.TrimPrefix(col[0], "evtx/"), "/", "__") + ".jsonl"
+		for _, ev := range readEvents(t, filepath.Join(dir, name), 1<<20) {
+			for _, r := range m.Match(ev) {
+				fired = fired || r.ID == strings.TrimSpace(id)
+			}
+		}
+		if !fired {
+			t.Errorf("%s does not fire %s", col[0], id)
+		}
+	}
+	t.Logf("%d files", files)
+}
