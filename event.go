@@ -47,6 +47,7 @@ const (
 	KindTLS
 	KindHTTP
 	KindRecord
+	KindSSH
 	kindEnd
 )
 
@@ -80,6 +81,7 @@ var kinds = [NumKinds]struct {
 	KindTLS:       {"net.tls", func() Data { return new(TLS) }},
 	KindHTTP:      {"net.http", func() Data { return new(HTTP) }},
 	KindRecord:    {"log.record", func() Data { return new(Record) }},
+	KindSSH:       {"net.ssh", func() Data { return new(SSH) }},
 }
 
 // String returns the name used in recordings.
