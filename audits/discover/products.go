@@ -1,0 +1,69 @@
+package discover
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/minewarden/minewarden/internal/probe"
+)
+
+// Ports are where the services listen by default.
+func Ports() []uint16 { return []uint16{4646, 8500, 8501, 2375, 2376, 3000} }
+
+// Products returns the fingerprints of Nomad, Consul, Docker and Gitea. Nomad and Consul are told apart by one question.
+func Products() []Fingerprint {
+	const self = "/v1/acl/token/self"
+	return []Fingerprint{
+		{"nomad", self, matchNomad}, {"consul", self, matchConsul}, {"docker", "/version", matchDocker},
+		{"gitea", "/api/v1/version", matchGitea}, {"gitea", "/", matchGiteaPage},
+	}
+}
+
+func header(r *probe.Response, prefix string) bool {
+	for h := range r.Header {
+		if strings.HasPrefix(h, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+func matchNomad(r *probe.Response) (Match, bool) {
+	if header(r, "X-Consul-") {
+		return Match{}, false
+	}
+	var t struct{ AccessorID, Type string }
+	known := header(r, "X-Nomad-") || (r.Status == http.StatusBadRequest && r.Has("ACL support disabled")) ||
+		(r.Status == http.StatusForbidden && strings.TrimSpace(string(r.Body)) == "Permission denied")
+	if r.Status == http.StatusOK && r.JSON(&t) == nil && t.AccessorID != "" {
+		known = true
+	}
+	return Match{Open: t.AccessorID == "acls-disabled" || (r.Status == http.StatusBadRequest && r.Has("ACL support disabled"))}, known
+}
+
+func matchConsul(r *probe.Response) (Match, bool) {
+	off := r.Status == http.StatusUnauthorized && strings.TrimSpace(string(r.Body)) == "ACL support disabled"
+	return Match{Open: off}, header(r, "X-Consul-") || off || (r.Status == http.StatusForbidden && r.Has("ACL not found"))
+}
+
+func matchDocker(r *probe.Response) (Match, bool) {
+	var v struct{ APIVersion, Version string }
+	ok := r.Status == http.StatusOK && r.JSON(&v) == nil && v.APIVersion != ""
+	return Match{Open: ok, Version: v.Version}, ok || strings.HasPrefix(r.Header.Get("Server"), "Docker/")
+}
+
+func matchGitea(r *probe.Response) (Match, bool) {
+	var v struct{ Version, Message string }
+	if r.JSON(&v) != nil {
+		return Match{}, false
+	}
+	return Match{Version: v.Version}, (r.Status == http.StatusOK && v.Version != "" && strings.Contains(r.Header.Get("Cache-Control"), "no-transform")) || strings.Contains(v.Message, "Only signed in user is allowed to call APIs")
+}
+
+func matchGiteaPage(r *probe.Response) (Match, bool) {
+	cookie := false
+	for _, c := range r.Header.Values("Set-Cookie") {
+		cookie = cookie || strings.HasPrefix(c, "i_like_gitea=")
+	}
+	return Match{Open: r.Has(`name="db_type"`)}, cookie || r.Has("Git with a cup of tea")
+}
