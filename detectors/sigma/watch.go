@@ -35,8 +35,8 @@ func (c Config) Watch(ctx context.Context, live *Live, log *slog.Logger) error {
 			return fmt.Errorf("watch rules of %s: %w", dir, err)
 		}
 	}
-	timer := time.NewTimer(settle)
-	timer.Stop()
+	timer := time.NewTimer(settle) // the first load closes the gap between the set in force and the start of watching
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
