@@ -71,8 +71,11 @@ func TestRead(t *testing.T) {
 	}{
 		{"plain", "# pools\npool.example\r\n\n192.0.2.1\n198.51.100.0/24 # net\n", []string{"domain pool.example s 0.50", "ip 192.0.2.1 s 0.50", "cidr 198.51.100.0/24 s 0.50"}, nil},
 		{"hosts", "127.0.0.1 localhost\n0.0.0.0 a.example b.example\n::1 ip6-localhost\n", []string{"domain a.example s 0.50", "domain b.example s 0.50"}, nil},
-		{"csv", "type,value,confidence,source\ndomain,Pool.example,90,feed\nip,192.0.2.1,,\n\"url\",\"hxxp://x.example/a,b\",0.1,f\n",
-			[]string{"domain pool.example feed 0.90", "ip 192.0.2.1 s 0.50", "url http://x.example/a,b f 0.10"}, nil},
+		{
+			"csv", "type,value,confidence,source\ndomain,Pool.example,90,feed\nip,192.0.2.1,,\n\"url\",\"hxxp://x.example/a,b\",0.1,f\n",
+			[]string{"domain pool.example feed 0.90", "ip 192.0.2.1 s 0.50", "url http://x.example/a,b f 0.10"},
+			nil,
+		},
 		{"csv with foreign columns", "id,indicator,label\n1,pool.example,miner\n", []string{"domain pool.example s 0.50"}, nil},
 		{"damaged", "good.example\ntwo words\n" + strings.Repeat("x", 100_000) + "\na..b\nlast.example", []string{"domain good.example s 0.50", "domain last.example s 0.50"}, []int{2, 3, 4}},
 		{"csv, damaged", "domain,confidence\na.example,0.5\nb.example,much\n,1\n", []string{"domain a.example s 0.50"}, []int{3, 4}},

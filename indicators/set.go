@@ -62,7 +62,6 @@ const (
 type Builder struct {
 	set     Set
 	sources map[string]uint16
-	full    bool
 }
 
 // NewBuilder returns an empty Builder. n is how many indicators are expected.

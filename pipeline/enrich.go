@@ -68,7 +68,7 @@ func (p *Pipeline) enrichExec(x *minewarden.Exec) minewarden.Container {
 	}
 	c := p.container(x.Cgroup)
 	if x.Package == "" && x.Exe != "" && !x.Memfd && !x.Deleted && c == (minewarden.Container{}) {
-		x.Package = p.opt.Host.Owner(x.Exe)
+		x.Package = p.opt.Host.Owner(x.Exe, x.Inode)
 	}
 	return c
 }

@@ -22,7 +22,8 @@ const maxPanics = 3
 type Host interface {
 	Container(cgroup string) minewarden.Container
 	CgroupPath(id uint64) string // "" where unknown
-	Owner(path string) string    // package as "dpkg:openssl"; "" where none
+	// Owner returns the package of a file that runs, as "dpkg:openssl"; "" where none, or where path names another file by now.
+	Owner(path string, file minewarden.Inode) string
 }
 
 // Options say what a Pipeline is made of. Every field may be left zero.

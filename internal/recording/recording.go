@@ -29,7 +29,7 @@ func (Host) Container(cgroup string) minewarden.Container { return host.Containe
 func (Host) CgroupPath(uint64) string { return "" }
 
 // Owner implements pipeline.Host.
-func (Host) Owner(string) string { return "" }
+func (Host) Owner(string, minewarden.Inode) string { return "" }
 
 // Is reports whether head, the first bytes of a file, looks like recorded events.
 func Is(head []byte) bool {

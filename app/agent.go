@@ -1,0 +1,253 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/config"
+	"github.com/minewarden/minewarden/incidents"
+	"github.com/minewarden/minewarden/indicators"
+	"github.com/minewarden/minewarden/internal/host"
+	"github.com/minewarden/minewarden/internal/recording"
+	"github.com/minewarden/minewarden/pipeline"
+	"github.com/minewarden/minewarden/store/sqlite"
+)
+
+// An Agent protects this machine: sensors, detectors, incidents, policy and responders in one process.
+type Agent struct {
+	cfg    *config.Config
+	log    *slog.Logger
+	notice Notice
+
+	store  *sqlite.Store
+	keeper *incidents.Keeper
+	desk   *Desk
+	policy *policy
+	rules  *Rules
+	runner *pipeline.Runner
+	hasher *host.Hasher
+	facts  *thisHost
+	record *os.File
+	wants  [minewarden.NumKinds]bool // kinds that the correlator follows
+	losses uint64                    // findings that could not be told to Notice in time
+	tell   chan func()
+}
+
+// Notice is told what happens, from one goroutine. It may block: what it cannot take in time is counted, and the incident has
+// it all the same.
+type Notice struct {
+	Ready   func(sensors []string)
+	Finding func(minewarden.Finding, minewarden.Rule)
+	Action  func(minewarden.Incident, minewarden.Receipt)
+}
+
+// tellQueue is how many findings and actions may wait for Notice.
+const tellQueue = 4096
+
+// NewAgent makes what needs no running machine: a wrong configuration shows here. Close it.
+func NewAgent(ctx context.Context, cfg *config.Config, log *slog.Logger, notice Notice) (*Agent, error) {
+	a := &Agent{cfg: cfg, log: log, notice: notice, facts: newThisHost(), tell: make(chan func(), tellQueue)}
+	for _, k := range incidents.Kinds() {
+		a.wants[k] = true
+	}
+	dets, rules, err := Detectors(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	a.rules = rules
+	watch, err := liveSensors(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	boot, err := BootID()
+	if err != nil {
+		return nil, err
+	}
+	set, err := LoadIndicators(cfg.Data)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.open(ctx); err != nil {
+		return nil, err
+	}
+	pipe := pipeline.New(pipeline.Options{
+		Log: log, Boot: boot, HostName: HostName(), Host: a.facts, Detectors: dets, Match: set.Match,
+		Tap: a.taps(), Finding: a.finding,
+	})
+	a.runner = pipeline.NewRunner(pipe, log, time.Now, watch)
+	a.hasher = host.NewHasher("/proc", a.facts.packages, func(key minewarden.ProcessKey, img *minewarden.Image) {
+		a.runner.Emit(minewarden.Event{Time: time.Now(), Sensor: "hasher", Process: &minewarden.Process{Key: key}, Data: img})
+	})
+	return a, nil
+}
+
+// open takes the data directory, the store and the responders.
+func (a *Agent) open(ctx context.Context) (err error) {
+	if err := os.MkdirAll(a.cfg.Data, 0o700); err != nil {
+		return fmt.Errorf("make data directory: %w", err)
+	}
+	if a.store, err = sqlite.Open(ctx, filepath.Join(a.cfg.Data, storeFile), sqlite.Options{}); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.store.Close())
+		}
+	}()
+	if aside := a.store.Aside(); aside != "" {
+		a.log.Error("the incident store was damaged; a new one was begun", "kept", aside)
+	}
+	var all []minewarden.Rule
+	for _, r := range a.rules.All() {
+		all = append(all, r)
+	}
+	a.keeper = incidents.NewKeeper(a.store, incidents.Config{Host: HostName(), Rules: all}, a.log, func(inc minewarden.Incident) { a.policy.offer(inc) })
+	if err = a.keeper.Load(ctx); err != nil {
+		return err
+	}
+	if a.desk, err = newDesk(a.cfg, a.log, a.store, a.keeper); err != nil {
+		return err
+	}
+	a.desk.acted = func(inc minewarden.Incident, r minewarden.Receipt) { a.say(func() { a.notice.Action(inc, r) }) }
+	a.policy = newPolicy(a.cfg.Respond, a.desk, a.log)
+	if err = a.desk.recover(ctx); err != nil {
+		return err
+	}
+	if a.cfg.Record != "" {
+		if a.record, err = os.OpenFile(a.cfg.Record, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600); err != nil {
+			return fmt.Errorf("record: %w", err)
+		}
+	}
+	return nil
+}
+
+// taps see every event: the correlator follows the members of incidents, the hasher learns what runs.
+func (a *Agent) taps() []func(*minewarden.Event) {
+	taps := []func(*minewarden.Event){a.follow, a.hash}
+	if a.record != nil {
+		w := recording.NewWriter(a.record)
+		failed := false
+		taps = append(taps, func(ev *minewarden.Event) {
+			if err := w.Write(ev); err != nil && !failed {
+				failed = true
+				a.log.Error("events are not recorded any more", "file", a.cfg.Record, "error", err)
+			}
+		})
+	}
+	return taps
+}
+
+// follow tells the correlator of the few kinds that change who belongs to an incident.
+func (a *Agent) follow(ev *minewarden.Event) {
+	if a.wants[ev.Data.Kind()] {
+		a.keeper.Event(ev)
+	}
+}
+
+func (a *Agent) hash(ev *minewarden.Event) {
+	if x, ok := ev.Data.(*minewarden.Exec); ok && !x.Kernel && x.Exe != "" {
+		a.hasher.Request(ev.Process.Key, x.Exe)
+	}
+}
+
+// tellHashLosses emits what the hasher could not look at as lost: a hash that is missing must not look like one that is clean.
+func (a *Agent) tellHashLosses(ctx context.Context) {
+	tick := time.NewTicker(10 * time.Second)
+	defer tick.Stop()
+	var told uint64
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			if dropped, _, _ := a.hasher.Losses(); dropped > told {
+				if a.runner.Emit(minewarden.Event{Time: now, Sensor: "hasher", Data: &minewarden.Lost{N: dropped - told, Where: "hash queue"}}) {
+					told = dropped
+				}
+			}
+		}
+	}
+}
+
+// finding runs on the pipeline's goroutine: it must not wait for a terminal or a disk.
+func (a *Agent) finding(f minewarden.Finding) {
+	a.keeper.Finding(&f)
+	if a.notice.Finding != nil {
+		a.say(func() { a.notice.Finding(f, a.rules.Get(f.Rule)) })
+	}
+}
+
+func (a *Agent) say(f func()) {
+	select {
+	case a.tell <- f:
+	default:
+		a.losses++
+	}
+}
+
+// Run protects the machine until ctx is done.
+func (a *Agent) Run(ctx context.Context) error {
+	socket, err := listenControl(a.cfg.Data, a.desk, a.runner)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var all sync.WaitGroup
+	all.Go(func() { a.facts.packages.Run(ctx, func(err error) { a.log.Warn("package database", "error", err) }) })
+	all.Go(func() { a.hasher.Run(ctx) })
+	all.Go(func() { a.policy.run(ctx) })
+	all.Go(func() { a.tellHashLosses(ctx) })
+	all.Go(func() { socket.serve(ctx, a.log) })
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		for f := range a.tell {
+			f()
+		}
+	}()
+	kept := make(chan error, 1)
+	keep, stopKeeping := context.WithCancel(context.WithoutCancel(ctx))
+	go func() { kept <- a.keeper.Run(keep) }()
+
+	if a.notice.Ready != nil {
+		var names []string
+		for _, s := range a.runner.Health().Sensors {
+			names = append(names, s.Name)
+		}
+		a.notice.Ready(names)
+	}
+	a.runner.Run(ctx)
+	cancel()
+	all.Wait()
+	// Whatever the last events and actions changed is saved before the end.
+	stopKeeping()
+	err = <-kept
+	close(a.tell)
+	<-told
+	if a.losses > 0 {
+		a.log.Warn("findings were not printed because the output was too slow; the incidents have them", "findings", a.losses)
+	}
+	return err
+}
+
+// Close gives back what NewAgent took.
+func (a *Agent) Close() error {
+	err := a.store.Close()
+	if a.record != nil {
+		err = errors.Join(err, a.record.Close())
+	}
+	return err
+}
+
+// LoadIndicators returns the embedded pools and the lists below the data directory.
+func LoadIndicators(data string) (*indicators.Set, error) {
+	return indicators.Load(filepath.Join(data, "indicators"))
+}

@@ -1,0 +1,289 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/config"
+	"github.com/minewarden/minewarden/incidents"
+	"github.com/minewarden/minewarden/responders"
+	"github.com/minewarden/minewarden/store/sqlite"
+)
+
+// storeFile is the name of the incident store in the data directory.
+const storeFile = "incidents.db"
+
+// A Desk is where people and the policy work on incidents: look, plan, act, take back, close. It is safe for concurrent use.
+type Desk struct {
+	log        *slog.Logger
+	store      minewarden.Store
+	keeper     *incidents.Keeper
+	responders []minewarden.Responder
+	acted      func(minewarden.Incident, minewarden.Receipt) // told of every action; may be nil
+}
+
+// A recoverer is a Responder that mends what a killed agent left half done.
+type recoverer interface {
+	Recover(ctx context.Context) ([]minewarden.Receipt, error)
+}
+
+func newDesk(cfg *config.Config, log *slog.Logger, store minewarden.Store, keeper *incidents.Keeper) (*Desk, error) {
+	d := &Desk{log: log, store: store, keeper: keeper}
+	for _, m := range responders.All() {
+		if cfg.Disabled("responders/" + m.Name) {
+			continue
+		}
+		e := env(cfg, log, "responders", m.Name)
+		e.Data = filepath.Join(cfg.Data, "responders", m.Name)
+		r, err := m.New(e)
+		if err != nil {
+			return nil, fmt.Errorf("responders/%s: %w", m.Name, err)
+		}
+		d.responders = append(d.responders, r)
+	}
+	return d, nil
+}
+
+// OpenDesk opens the desk of an agent that is not running, and returns how to close it.
+func OpenDesk(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Desk, func() error, error) {
+	path := filepath.Join(cfg.Data, storeFile)
+	if _, err := os.Stat(path); err != nil {
+		return nil, nil, fmt.Errorf("no incidents are kept in %s: 'minewarden up' keeps them there, or say where with --data: %w", cfg.Data, err)
+	}
+	st, err := sqlite.Open(ctx, path, sqlite.Options{})
+	if err != nil {
+		return nil, nil, err
+	}
+	keeper := incidents.NewKeeper(st, incidents.Config{Host: HostName()}, log, nil)
+	d, err := newDesk(cfg, log, st, keeper)
+	if err == nil {
+		err = d.recover(ctx)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, st.Close())
+	}
+	keep, stop := context.WithCancel(context.WithoutCancel(ctx))
+	kept := make(chan error, 1)
+	go func() { kept <- keeper.Run(keep) }()
+	return d, func() error {
+		stop()
+		return errors.Join(<-kept, st.Close())
+	}, nil
+}
+
+// recover lets the responders mend what was left half done, and gives the incidents the receipts that they lack.
+func (d *Desk) recover(ctx context.Context) error {
+	for _, r := range d.responders {
+		rec, ok := r.(recoverer)
+		if !ok {
+			continue
+		}
+		receipts, err := rec.Recover(ctx)
+		if err != nil { // the agent must start all the same
+			d.log.Error("not everything that was left half done could be mended", "responder", r.Info().Name, "error", err)
+		}
+		for _, receipt := range receipts {
+			if err := d.note(ctx, receipt); err != nil {
+				d.log.Warn("a receipt has no incident", "action", receipt.Action.ID, "error", err)
+			}
+		}
+	}
+	return nil
+}
+
+// note adds a receipt to its incident.
+func (d *Desk) note(ctx context.Context, r minewarden.Receipt) error {
+	if err := d.keeper.Bring(ctx, r.Action.Incident); err != nil {
+		return err
+	}
+	return d.keeper.Change(func(c *incidents.Correlator) error { return c.AddReceipt(r.Action.Incident, r) })
+}
+
+// Incidents returns those that q selects, last updated first.
+func (d *Desk) Incidents(ctx context.Context, q minewarden.Query) ([]minewarden.Incident, error) {
+	var all []minewarden.Incident
+	for inc, err := range d.store.Incidents(ctx, q) {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, inc)
+	}
+	return all, nil
+}
+
+// Incident returns one, by its id or by a beginning of it that no other has.
+func (d *Desk) Incident(ctx context.Context, id string) (minewarden.Incident, error) {
+	inc, err := d.keeper.Get(ctx, id)
+	if !errors.Is(err, minewarden.ErrNotFound) {
+		return inc, err
+	}
+	full, err := d.complete(ctx, id)
+	if err != nil {
+		return minewarden.Incident{}, err
+	}
+	return d.keeper.Get(ctx, full)
+}
+
+// minPrefix is how much of an id a person must type.
+const minPrefix = 4
+
+func (d *Desk) complete(ctx context.Context, id string) (string, error) {
+	missing := fmt.Errorf("incident %q: %w", id, minewarden.ErrNotFound)
+	if len(id) < minPrefix {
+		return "", missing
+	}
+	found := ""
+	for inc, err := range d.store.Incidents(ctx, minewarden.Query{Text: id}) {
+		if err != nil {
+			return "", err
+		}
+		if len(inc.ID) < len(id) || inc.ID[:len(id)] != id {
+			continue
+		}
+		if found != "" {
+			return "", fmt.Errorf("%q begins more than one incident: type more of it", id)
+		}
+		found = inc.ID
+	}
+	if found == "" {
+		return "", missing
+	}
+	return found, nil
+}
+
+// Plan returns all that responders would do about an incident. It changes nothing.
+func (d *Desk) Plan(ctx context.Context, id string) ([]minewarden.Action, error) {
+	inc, err := d.Incident(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	var all []minewarden.Action
+	for _, r := range d.responders {
+		actions, err := r.Plan(ctx, inc)
+		if err != nil {
+			return nil, fmt.Errorf("responders/%s: %w", r.Info().Name, err)
+		}
+		all = append(all, actions...)
+	}
+	return all, nil
+}
+
+// Do does an action that was planned, and records it.
+func (d *Desk) Do(ctx context.Context, a minewarden.Action, who, why string) (minewarden.Receipt, error) {
+	r, err := d.responder(a.Responder)
+	if err != nil {
+		return minewarden.Receipt{}, err
+	}
+	params := map[string]string{"who": who, "why": why}
+	for k, v := range a.Params {
+		if params[k] == "" {
+			params[k] = v
+		}
+	}
+	a.Params = params
+	receipt, err := r.Do(ctx, a)
+	if receipt.Action.ID != "" {
+		receipt.Who, receipt.Why = who, why
+		if noteErr := d.note(ctx, receipt); noteErr != nil {
+			err = errors.Join(err, noteErr)
+		}
+		d.told(ctx, receipt)
+	}
+	return receipt, err
+}
+
+func (d *Desk) told(ctx context.Context, r minewarden.Receipt) {
+	if d.acted == nil {
+		return
+	}
+	inc, err := d.keeper.Get(ctx, r.Action.Incident)
+	if err != nil {
+		inc = minewarden.Incident{ID: r.Action.Incident}
+	}
+	d.acted(inc, r)
+}
+
+func (d *Desk) responder(name string) (minewarden.Responder, error) {
+	for _, r := range d.responders {
+		if r.Info().Name == name {
+			return r, nil
+		}
+	}
+	return nil, fmt.Errorf("there is no responder %q, or it is disabled", name)
+}
+
+// Undo takes back what stands of an incident's actions, the newest first; with an action id, that one alone. It returns the
+// receipts of what it took back.
+func (d *Desk) Undo(ctx context.Context, id, action, who string) ([]minewarden.Receipt, error) {
+	inc, err := d.Incident(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	var undone []minewarden.Receipt
+	var errs []error
+	for _, receipt := range slices.Backward(inc.Actions) {
+		if !receipt.OK || !receipt.Undone.IsZero() || !receipt.Action.Reversible || (action != "" && receipt.Action.ID != action) {
+			continue
+		}
+		r, err := d.responder(receipt.Action.Responder)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		u, ok := r.(minewarden.Undoer)
+		if !ok {
+			continue
+		}
+		if err := u.Undo(ctx, receipt); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		receipt.Undone, receipt.UndoneBy = time.Now(), who
+		errs = append(errs, d.note(ctx, receipt))
+		d.told(ctx, receipt)
+		undone = append(undone, receipt)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return undone, err
+	}
+	if len(undone) == 0 {
+		return nil, fmt.Errorf("incident %s has nothing that could be taken back", inc.ID)
+	}
+	return undone, nil
+}
+
+// Close says that an incident is over. What was done about it stands.
+func (d *Desk) Close(ctx context.Context, id, who, why string) (minewarden.Incident, error) {
+	inc, err := d.Incident(ctx, id)
+	if err != nil {
+		return inc, err
+	}
+	if err := d.keeper.Bring(ctx, inc.ID); err != nil {
+		return inc, err
+	}
+	if err := d.keeper.Change(func(c *incidents.Correlator) error { return c.Close(inc.ID, who, why, time.Now()) }); err != nil {
+		return inc, err
+	}
+	return d.keeper.Get(ctx, inc.ID)
+}
+
+// Me names who runs this command, for receipts and notes.
+func Me() string {
+	name := os.Getenv("SUDO_USER")
+	if name == "" {
+		if u, err := user.Current(); err == nil {
+			name = u.Username
+		} else {
+			name = fmt.Sprint("uid ", os.Getuid())
+		}
+	}
+	return "user " + name
+}

@@ -1,0 +1,221 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/config"
+	"github.com/minewarden/minewarden/drills"
+	"github.com/minewarden/minewarden/internal/host"
+	"github.com/minewarden/minewarden/pipeline"
+	"github.com/minewarden/minewarden/sensors/walk"
+)
+
+// Drilled says how a drill went.
+type Drilled struct {
+	Drill string        `json:"drill"`
+	Title string        `json:"title"`
+	Seen  bool          `json:"seen"`
+	Rule  string        `json:"rule,omitempty"`  // the first that saw it
+	After time.Duration `json:"after,omitempty"` // ns since the drill began
+	Error string        `json:"error,omitempty"` // it could not run
+}
+
+const (
+	settle    = 2 * time.Second        // for the sensors to see what exists, before the first drill
+	lookEvery = 500 * time.Millisecond // at the files of drills that only write files
+	lateness  = 5 * time.Second        // how long after its end a drill can still be seen
+	drillDir  = "minewarden-drill-"
+)
+
+// Drill runs drills one after the other beside sensors and detectors of its own, and tells done how each went.
+func Drill(ctx context.Context, cfg *config.Config, log *slog.Logger, list []drills.Drill, done func(Drilled)) error {
+	if err := sweepDrills(); err != nil {
+		return err
+	}
+	dets, _, err := Detectors(cfg, log)
+	if err != nil {
+		return err
+	}
+	watch, err := liveSensors(cfg, log)
+	if err != nil {
+		return err
+	}
+	boot, err := BootID()
+	if err != nil {
+		return err
+	}
+	e := &examiner{}
+	pipe := pipeline.New(pipeline.Options{Log: log, Boot: boot, HostName: HostName(), Host: newThisHost(), Detectors: dets, Finding: e.live})
+	runner := pipeline.NewRunner(pipe, log, time.Now, watch)
+	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var all sync.WaitGroup
+	all.Go(func() { runner.Run(watching) })
+	defer all.Wait()
+	defer stop()
+	pause(ctx, settle)
+	for _, d := range list {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		done(drillOne(ctx, cfg, log, d, e))
+	}
+	return ctx.Err()
+}
+
+func drillOne(ctx context.Context, cfg *config.Config, log *slog.Logger, d drills.Drill, e *examiner) Drilled {
+	res := Drilled{Drill: d.Name, Title: d.Title}
+	dir, err := os.MkdirTemp("", fmt.Sprintf("%s%d-", drillDir, os.Getpid()))
+	if err != nil {
+		res.Error = err.Error()
+		return res
+	}
+	defer os.RemoveAll(dir)
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	e.expect(d.Rules, dir)
+	ended := make(chan error, 1)
+	go func() { ended <- d.Run(ctx, drills.Env{Dir: dir, Log: log}) }()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	var late <-chan time.Time
+	for {
+		select {
+		case err := <-ended:
+			if err != nil {
+				res.Error = err.Error()
+			}
+			if e.seen() != "" || err != nil {
+				res.Rule, res.After = e.result()
+				res.Seen = res.Rule != ""
+				return res
+			}
+			late = time.After(lateness)
+		case <-look.C:
+			if err := lookAt(ctx, cfg, log, dir, e); err != nil {
+				log.Debug("look at the drill's files", "error", err)
+			}
+			if e.seen() == "" {
+				continue
+			}
+			cancel() // seen: the drill need not go on
+			if late != nil {
+				res.Rule, res.After = e.result()
+				res.Seen = true
+				return res
+			}
+		case <-late:
+			return res
+		}
+	}
+}
+
+// lookAt scans the drill's private root, as scan --root would.
+func lookAt(ctx context.Context, cfg *config.Config, log *slog.Logger, dir string, e *examiner) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) == 0 {
+		return err
+	}
+	dets, _, err := Detectors(cfg, log)
+	if err != nil {
+		return err
+	}
+	root, err := host.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	env := env(cfg, log, "sensors", "walk")
+	env.Root = root
+	w, err := walk.New(env)
+	if err != nil {
+		return err
+	}
+	pipe := pipeline.New(pipeline.Options{Log: log, Detectors: dets, Finding: e.file})
+	if err := w.Run(ctx, pipe.Observe); err != nil {
+		return err
+	}
+	pipe.Flush()
+	return nil
+}
+
+// An examiner waits for the finding that sees the drill which runs.
+type examiner struct {
+	mu    sync.Mutex
+	rules []string
+	dir   string
+	begun time.Time
+	rule  string
+	after time.Duration
+}
+
+func (e *examiner) expect(rules []string, dir string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.rules, e.dir, e.begun, e.rule, e.after = rules, dir, time.Now(), "", 0
+}
+
+// live takes a finding of the sensors: it counts when it is about a process that this one started.
+func (e *examiner) live(f minewarden.Finding) {
+	me := int32(os.Getpid())
+	own := strings.Contains(f.Subject.ID, e.dir)
+	if f.Process != nil {
+		own = own || f.Process.Ancestor(func(p *minewarden.Process) bool { return p.Key.PID == me }) != nil
+	}
+	if own {
+		e.file(f)
+	}
+}
+
+// file takes a finding of a look at the drill's directory.
+func (e *examiner) file(f minewarden.Finding) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.rule == "" && slices.Contains(e.rules, f.Rule) {
+		e.rule, e.after = f.Rule, time.Since(e.begun)
+	}
+}
+
+func (e *examiner) seen() string { rule, _ := e.result(); return rule }
+
+func (e *examiner) result() (string, time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.rule, e.after
+}
+
+// sweepDrills removes directories of drills whose process was killed.
+func sweepDrills() error {
+	old, err := filepath.Glob(filepath.Join(os.TempDir(), drillDir+"*"))
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, dir := range old {
+		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), drillDir), "-")
+		n, err := strconv.Atoi(pid)
+		if err != nil || !errors.Is(syscall.Kill(n, 0), syscall.ESRCH) {
+			continue
+		}
+		errs = append(errs, os.RemoveAll(dir))
+	}
+	return errors.Join(errs...)
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,53 @@
+package app
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/internal/host"
+)
+
+// thisHost is what the pipeline asks about this machine.
+type thisHost struct {
+	cgroups  *host.Cgroups
+	packages *host.Packages
+}
+
+func newThisHost() *thisHost {
+	root := os.DirFS("/")
+	return &thisHost{host.NewCgroups(root, time.Now), host.NewPackages(root)}
+}
+
+// Container implements pipeline.Host.
+func (h *thisHost) Container(cgroup string) minewarden.Container { return host.ContainerOf(cgroup) }
+
+// CgroupPath implements pipeline.Host.
+func (h *thisHost) CgroupPath(id uint64) string { return h.cgroups.Path(id) }
+
+// Owner implements pipeline.Host.
+func (h *thisHost) Owner(path string, file minewarden.Inode) string {
+	// The device is left out: the kernel's own number of it differs from what stat shows on some file systems.
+	pkg, _ := h.packages.OwnerOf(path, 0, file.Ino)
+	return pkg
+}
+
+// BootID returns what makes process keys of this boot differ from those of others.
+func BootID() (string, error) {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "", fmt.Errorf("read boot id: %w", err)
+	}
+	return string(bytes.TrimSpace(b)), nil
+}
+
+// HostName returns the name that findings carry.
+func HostName() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return "unknown"
+	}
+	return name
+}

@@ -1,0 +1,139 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime"
+	"sync"
+
+	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/config"
+	"github.com/minewarden/minewarden/internal/recording"
+	"github.com/minewarden/minewarden/pipeline"
+	"github.com/minewarden/minewarden/sensors"
+)
+
+// A Replayed is the result of one file.
+type Replayed struct {
+	Path     string
+	Reader   string // who read it; "" when nobody could
+	Events   uint64
+	Lost     uint64
+	Findings []minewarden.Finding
+	Rules    *Rules
+	Bad      int   // parts that were skipped
+	FirstBad error // why the first of them was
+	Err      error // why the rest was not read; what came before it counts
+}
+
+// maxFindings bounds what one file may report: a recording made to flood must not fill the memory. What is beyond is counted
+// in Replayed.Err.
+const maxFindings = 100_000
+
+// Replay reads the files, each with detectors of its own, and calls done for each in the order of paths. It uses all CPUs; the
+// results do not depend on how many there are.
+func Replay(ctx context.Context, cfg *config.Config, log *slog.Logger, paths []string, done func(Replayed)) error {
+	if _, _, err := Detectors(cfg, log); err != nil {
+		return err // once, before any work: a wrong configuration is not a fault of each file
+	}
+	results := make([]chan Replayed, len(paths))
+	for i := range results {
+		results[i] = make(chan Replayed, 1)
+	}
+	next := make(chan int)
+	var workers sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(paths)) {
+		workers.Go(func() {
+			for i := range next {
+				results[i] <- replayOne(ctx, cfg, log, paths[i])
+			}
+		})
+	}
+	workers.Go(func() {
+		defer close(next)
+		for i := range paths {
+			select {
+			case next <- i:
+			case <-ctx.Done():
+				for ; i < len(paths); i++ {
+					results[i] <- Replayed{Path: paths[i], Err: ctx.Err()}
+				}
+				return
+			}
+		}
+	})
+	for i := range results {
+		done(<-results[i])
+	}
+	workers.Wait()
+	return ctx.Err()
+}
+
+func replayOne(ctx context.Context, cfg *config.Config, log *slog.Logger, path string) (res Replayed) {
+	res.Path = path
+	reader, err := readerFor(path)
+	if err != nil {
+		res.Err = err
+		return res
+	}
+	res.Reader = reader.Name
+	dets, rules, err := Detectors(cfg, log)
+	if err != nil {
+		res.Err = err
+		return res
+	}
+	res.Rules = rules
+	dropped := 0
+	pipe := pipeline.New(pipeline.Options{Log: log, Host: recording.Host{}, Detectors: dets, Finding: func(f minewarden.Finding) {
+		if len(res.Findings) >= maxFindings {
+			dropped++
+			return
+		}
+		f.Input = path
+		res.Findings = append(res.Findings, f)
+	}})
+	bad := func(err error) {
+		res.Bad++
+		if res.FirstBad == nil {
+			res.FirstBad = err
+		}
+	}
+	res.Err = reader.Read(ctx, path, bad, pipe.Observe)
+	pipe.Flush()
+	if dropped > 0 {
+		res.Err = errors.Join(res.Err, fmt.Errorf("%d findings beyond the first %d are not shown", dropped, maxFindings))
+	}
+	s := pipe.Stats()
+	res.Events, res.Lost = s.Events, s.Lost
+	return res
+}
+
+// readerFor chooses by content, never by name.
+func readerFor(path string) (sensors.Reader, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return sensors.Reader{}, err
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err == nil && st.IsDir() {
+		return sensors.Reader{}, errors.New("is a directory")
+	}
+	head := make([]byte, sensors.HeadLen)
+	n, err := io.ReadFull(f, head)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		return sensors.Reader{}, err
+	}
+	if n == 0 {
+		return sensors.Reader{}, errors.New("is empty")
+	}
+	for _, r := range sensors.Readers() {
+		if r.Match(head[:n]) {
+			return r, nil
+		}
+	}
+	return sensors.Reader{}, errors.New("is of no kind that can be read")
+}

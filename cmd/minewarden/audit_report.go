@@ -1,0 +1,329 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/audits/discover"
+	"github.com/minewarden/minewarden/audits/gate"
+	"github.com/minewarden/minewarden/internal/terminal"
+	"github.com/minewarden/minewarden/responders/repair"
+)
+
+// errNotLooked makes the exit code 2: a target could not be looked at, which is no pass.
+var errNotLooked = errors.New("not everything could be looked at")
+
+// report prints what was found, worst first, then what was not looked at, and applies repairs when asked to.
+func (af *auditFlags) report(cmd *cobra.Command, p *findingPrinter, auditors []minewarden.Auditor, outs []outcome, res *gate.Result) error {
+	rules := map[string]minewarden.Rule{}
+	var list []minewarden.Rule
+	for _, a := range auditors {
+		for _, r := range a.Rules() {
+			if _, ok := rules[r.ID]; !ok {
+				rules[r.ID] = r
+				list = append(list, r)
+			}
+		}
+	}
+	var hostChecks, fileChecks []minewarden.Check
+	checks := map[*minewarden.Finding]minewarden.Check{}
+	var found []ruledFinding
+	take := func(c minewarden.Check) {
+		checks[c.Finding] = c
+		found = append(found, ruledFinding{*c.Finding, rules[c.Rule]})
+	}
+	problems := 0
+	for i := range outs {
+		o := &outs[i]
+		if o.err != nil {
+			problems++
+			fmt.Fprintf(cmd.ErrOrStderr(), "not looked at: %s (%s): %s\n", terminal.Safe(o.target.Name), o.auditor, terminal.Safe(o.err.Error()))
+			continue
+		}
+		for _, c := range o.verdict.Checks {
+			if c.Finding != nil {
+				take(c)
+				if o.target.Kind == minewarden.TargetHost {
+					hostChecks = append(hostChecks, c)
+				}
+			}
+		}
+	}
+	if res != nil {
+		for i := range res.Checks {
+			l := &res.Checks[i]
+			if l.Active() {
+				take(l.Check)
+				if !l.Fragment {
+					fileChecks = append(fileChecks, l.Check)
+				}
+			}
+		}
+		for _, e := range res.Errors {
+			problems++
+			fmt.Fprintf(cmd.ErrOrStderr(), "not looked at: %s\n", terminal.Safe(e.Error()))
+		}
+	}
+	if af.writeBaseline != "" {
+		if err := writeBaseline(af.writeBaseline, res); err != nil {
+			return err
+		}
+	}
+	worstFirst(found)
+	switch {
+	case af.sarif:
+		if res == nil {
+			return errors.New("--sarif needs a PATH: it names places in files")
+		}
+		if err := gate.SARIF(cmd.OutOrStdout(), res, list, version); err != nil {
+			return fmt.Errorf("write SARIF: %w", err)
+		}
+		for _, f := range found {
+			p.failed = p.failed || f.rule.Severity >= p.failOn
+		}
+	case af.diff:
+		for _, f := range found {
+			p.failed = p.failed || f.rule.Severity >= p.failOn
+		}
+	default:
+		printFound(cmd.OutOrStdout(), p, found, checks)
+	}
+	if !af.json && !af.sarif && !af.diff {
+		tellChecks(cmd.OutOrStdout(), outs, af.all)
+	}
+	tellAudited(cmd.ErrOrStderr(), outs, res, p)
+	if af.diff || af.fix {
+		if err := af.repair(cmd, append(hostRepairs(af.root, hostChecks), repair.Actions(".", fileChecks, time.Now())...)); err != nil {
+			return err
+		}
+	}
+	if err := p.result(); err != nil {
+		return err
+	}
+	if problems > 0 {
+		return fmt.Errorf("%d targets or files: %w", problems, errNotLooked)
+	}
+	return nil
+}
+
+func hostRepairs(root string, checks []minewarden.Check) []repair.File {
+	return repair.Actions(root, checks, time.Now())
+}
+
+// printFound prints findings with their reason and repair; as JSON the finding alone, whose form is stable.
+func printFound(out io.Writer, p *findingPrinter, found []ruledFinding, checks map[*minewarden.Finding]minewarden.Check) {
+	byKey := map[string]minewarden.Check{}
+	for f, c := range checks {
+		byKey[f.Rule+"\x00"+f.Subject.ID+"\x00"+f.Subject.Name+"\x00"+fmt.Sprint(f.Subject.Line)] = c
+	}
+	for _, f := range found {
+		if p.json {
+			p.print(f.Finding, f.rule)
+			continue
+		}
+		var b strings.Builder
+		p.out = &b
+		p.print(f.Finding, f.rule)
+		p.out = out
+		text := strings.TrimRight(b.String(), "\n") + "\n"
+		b.Reset()
+		b.WriteString(text)
+		if f.rule.Why != "" {
+			fmt.Fprintf(&b, "  why: %s\n", terminal.Safe(f.rule.Why))
+		}
+		c := byKey[f.Rule+"\x00"+f.Subject.ID+"\x00"+f.Subject.Name+"\x00"+fmt.Sprint(f.Subject.Line)]
+		if c.Repair != nil {
+			fmt.Fprintf(&b, "  repair: %s\n", terminal.Safe(c.Repair.Summary))
+			for _, l := range strings.Split(strings.TrimRight(c.Repair.Config, "\n"), "\n") {
+				if l != "" {
+					fmt.Fprintf(&b, "      %s\n", terminal.Safe(l))
+				}
+			}
+		}
+		if len(f.rule.References) > 0 {
+			fmt.Fprintf(&b, "  see: %s\n", strings.Join(f.rule.References, ", "))
+		}
+		if _, err := io.WriteString(out, b.String()+"\n"); err != nil && p.err == nil {
+			p.err = err
+		}
+	}
+}
+
+// tellChecks lists what was not looked at; with all, every check.
+func tellChecks(w io.Writer, outs []outcome, all bool) {
+	for i := range outs {
+		o := &outs[i]
+		for _, c := range o.verdict.Checks {
+			if c.Finding != nil || (!all && c.Status != minewarden.StatusUnknown) {
+				continue
+			}
+			fmt.Fprintf(w, "%-14s %s  %s: %s\n", c.Status, c.Rule, terminal.Safe(o.target.Name), terminal.Safe(c.Proof))
+		}
+	}
+}
+
+func tellAudited(w io.Writer, outs []outcome, res *gate.Result, p *findingPrinter) {
+	passed, unknown, applied := 0, 0, 0
+	for i := range outs {
+		if outs[i].verdict.Applies {
+			applied++
+		}
+		for _, c := range outs[i].verdict.Checks {
+			switch c.Status {
+			case minewarden.StatusPass:
+				passed++
+			case minewarden.StatusUnknown:
+				unknown++
+			}
+		}
+	}
+	if applied > 0 {
+		fmt.Fprintf(w, "%d audits applied: %d checks pass, %d could not be looked at\n", applied, passed, unknown)
+	}
+	if res != nil {
+		fmt.Fprintf(w, "%d files met, %d audited, %d unreadable, %d skipped\n", res.Files, res.Audited, len(res.Errors), len(res.Skipped))
+	}
+	if s := p.summary(); s != "" {
+		fmt.Fprintln(w, "found:", s)
+	}
+}
+
+func writeBaseline(name string, res *gate.Result) (err error) {
+	if res == nil {
+		return errors.New("--write-baseline needs a PATH")
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		return fmt.Errorf("--write-baseline: %w", err)
+	}
+	defer func() {
+		if cerr := f.Close(); err == nil && cerr != nil {
+			err = fmt.Errorf("--write-baseline: %w", cerr)
+		}
+	}()
+	return gate.WriteBaseline(f, res)
+}
+
+// repair prints the diffs, and with --fix applies them, each with a backup that its receipt leads back to.
+func (af *auditFlags) repair(cmd *cobra.Command, files []repair.File) error {
+	var r minewarden.Responder
+	if af.fix {
+		var err error
+		dir := filepath.Join(af.data, "repairs")
+		r, err = repair.New(minewarden.Env{Now: time.Now, Log: newLog(cmd.ErrOrStderr(), 0), Decode: func(c any) error {
+			if conf, ok := c.(*repair.Config); ok {
+				conf.Dir = dir
+			}
+			return nil
+		}})
+		if err != nil {
+			return fmt.Errorf("--fix: %w", err)
+		}
+	}
+	failed := 0
+	for _, f := range files {
+		switch {
+		case f.Err != nil:
+			failed++
+			fmt.Fprintf(cmd.ErrOrStderr(), "not repaired: %s: %s\n", terminal.Safe(f.Path), terminal.Safe(f.Err.Error()))
+			continue
+		case f.Diff == "":
+			continue
+		}
+		if af.diff {
+			if _, err := io.WriteString(cmd.OutOrStdout(), f.Diff); err != nil {
+				return fmt.Errorf("write the diff: %w", err)
+			}
+		}
+		if !af.fix {
+			continue
+		}
+		rc, err := r.Do(cmd.Context(), f.Action)
+		if err != nil {
+			failed++
+			fmt.Fprintf(cmd.ErrOrStderr(), "not repaired: %s: %s\n", terminal.Safe(f.Path), terminal.Safe(err.Error()))
+			continue
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "repaired: %s (%s); take back with: minewarden respond undo %s\n", terminal.Safe(f.Path), terminal.Safe(rc.Result), rc.Action.ID)
+	}
+	if failed > 0 && af.fix {
+		return fmt.Errorf("%d files were not repaired: %w", failed, errNotLooked)
+	}
+	return nil
+}
+
+// discoverServices walks the ranges, tells what is there, and returns the products to audit.
+func discoverServices(cmd *cobra.Command, af *auditFlags, access minewarden.ServiceAccess) ([]minewarden.Target, error) {
+	opt := discover.Options{Ports: discover.Ports(), Own: af.own, Rate: af.rate, HTTP: discover.Products()}
+	for _, s := range af.discover {
+		p, err := discover.ParseRange(s)
+		if err != nil {
+			return nil, err
+		}
+		opt.Ranges = append(opt.Ranges, p)
+	}
+	for _, p := range af.ports {
+		if p < 1 || p > 65535 {
+			return nil, fmt.Errorf("--ports %d: not a port", p)
+		}
+		opt.Ports = append(opt.Ports, uint16(p))
+	}
+	res, err := discover.Run(cmd.Context(), opt)
+	if err != nil {
+		if errors.Is(err, discover.ErrPublic) {
+			return nil, err
+		}
+		return nil, fmt.Errorf("discover: %w", err)
+	}
+	var out []minewarden.Target
+	// Credentials are for services that the user named, not for whatever answered.
+	access = minewarden.ServiceAccess{CA: access.CA, Timeout: access.Timeout}
+	for _, s := range res.Services {
+		if err := tellService(cmd, af.json, s); err != nil {
+			return nil, err
+		}
+		if isProduct(s.Product) {
+			out = append(out, minewarden.Target{Kind: minewarden.TargetService, Name: s.Product + "=" + s.URL, Product: s.Product, URL: s.URL, Access: access, Intrusive: af.intrusive})
+		}
+	}
+	known, open := res.Known()
+	rate := 0.0
+	if known > 0 {
+		rate = 100 * float64(open) / float64(known)
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "%d places tried, %d answer, %d of these not to the end; %d known services, %d open to strangers: exposure rate %.1f %%\n", res.Tried, res.Answered, res.Failed, known, open, rate)
+	return out, nil
+}
+
+// tellService prints a service: on standard output for people, on standard error beside findings as JSON.
+func tellService(cmd *cobra.Command, asJSON bool, s discover.Service) error {
+	if asJSON {
+		b, err := json.Marshal(s)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(cmd.ErrOrStderr(), "%s\n", b)
+		return err
+	}
+	product, how := s.Product, "asks who you are"
+	if product == "" {
+		product = "unknown"
+	}
+	if s.Open {
+		how = "OPEN to strangers"
+	}
+	at := s.Addr
+	at = netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%-22s %-8s %-17s %s\n", at, terminal.Safe(product), how, terminal.Safe(s.Proof))
+	return err
+}

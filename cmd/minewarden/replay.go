@@ -1,0 +1,94 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"github.com/minewarden/minewarden/app"
+	"github.com/minewarden/minewarden/internal/terminal"
+)
+
+func newReplay() *cobra.Command {
+	var ff findingFlags
+	var configFile string
+	cmd := &cobra.Command{
+		Use:   "replay FILE…",
+		Short: "Look for mining in recordings, by their content",
+		Long:  "replay reads recorded events, each file by itself, and reports what the detectors find in it. What a file is, is told by its\ncontent and not by its name. A file that cannot be read is named on standard error, the others go on, and the exit code is 2.",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, paths []string) error {
+			p, err := ff.printer(cmd.OutOrStdout())
+			if err != nil {
+				return err
+			}
+			cfg, err := app.LoadConfig(configFile)
+			if err != nil {
+				return err
+			}
+			log := newLog(cmd.ErrOrStderr(), slog.LevelWarn)
+			bar, finish := progress(cmd.ErrOrStderr(), int64(len(paths)), "files")
+			unread := 0
+			err = app.Replay(cmd.Context(), cfg, log, paths, func(r app.Replayed) {
+				bar()
+				for _, f := range r.Findings {
+					p.print(f, r.Rules.Get(f.Rule))
+				}
+				if r.Err != nil {
+					unread++
+				}
+				tellReplayed(cmd.ErrOrStderr(), r)
+			})
+			finish()
+			if err != nil {
+				return err
+			}
+			if err := p.result(); err != nil && !errors.Is(err, errFound) {
+				return err
+			}
+			if unread > 0 {
+				return fmt.Errorf("%d of %d files could not be read, or not to the end", unread, len(paths))
+			}
+			return p.result()
+		},
+	}
+	ff.add(cmd)
+	cmd.Flags().StringVar(&configFile, "config", "", "configuration file")
+	return cmd
+}
+
+func tellReplayed(w io.Writer, r app.Replayed) {
+	path := terminal.Safe(r.Path)
+	if r.Err != nil {
+		fmt.Fprintf(w, "%s: %s\n", path, terminal.Safe(r.Err.Error()))
+	}
+	if r.Bad > 0 {
+		fmt.Fprintf(w, "%s: %d parts were not readable and were skipped, the first: %s\n", path, r.Bad, terminal.Safe(r.FirstBad.Error()))
+	}
+	if r.Lost > 0 {
+		fmt.Fprintf(w, "%s: %d events were lost when it was recorded\n", path, r.Lost)
+	}
+}
+
+// newLog returns a logger for people: text on w.
+func newLog(w io.Writer, level slog.Level) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
+}
+
+// progress shows a bar on w where w is a terminal. step counts one; finish removes it.
+func progress(w io.Writer, total int64, unit string) (step, finish func()) {
+	f, ok := w.(*os.File)
+	if !ok || !terminal.Is(f) || total < 2 {
+		return func() {}, func() {}
+	}
+	p := mpb.New(mpb.WithOutput(f))
+	bar := p.AddBar(total, mpb.BarRemoveOnComplete(),
+		mpb.PrependDecorators(decor.CountersNoUnit("%d / %d "+unit)), mpb.AppendDecorators(decor.AverageSpeed(0, "%.1f/s"), decor.Name(" "), decor.AverageETA(decor.ET_STYLE_GO)))
+	return func() { bar.Increment() }, func() { bar.Abort(true); p.Wait() }
+}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/app"
+	"github.com/minewarden/minewarden/internal/terminal"
+)
+
+func newRespond() *cobra.Command {
+	var wf workFlags
+	cmd := &cobra.Command{
+		Use: "respond", Short: "Plan, do and take back actions against an incident", Args: cobra.NoArgs,
+		Long: "plan shows exactly what each action would touch and what it refuses to touch; it changes nothing. do plans again, so that it acts\non what is there now, and needs --yes.",
+	}
+	wf.add(cmd)
+	cmd.AddCommand(respondPlan(&wf), respondDo(&wf), respondUndo(&wf), respondList(&wf))
+	return cmd
+}
+
+func respondPlan(wf *workFlags) *cobra.Command {
+	return &cobra.Command{
+		Use: "plan INCIDENT", Short: "Show what could be done about an incident", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return wf.with(cmd, func(ctx context.Context, w app.Work) error {
+				actions, err := w.Plan(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				for _, a := range actions {
+					if err := printAction(cmd.OutOrStdout(), a, wf.json); err != nil {
+						return err
+					}
+				}
+				if len(actions) == 0 {
+					fmt.Fprintln(cmd.ErrOrStderr(), "nothing: its processes and files are gone, or all are protected")
+				}
+				return nil
+			})
+		},
+	}
+}
+
+func printAction(w io.Writer, a minewarden.Action, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(a)
+	}
+	var b strings.Builder
+	back := "cannot be taken back"
+	if a.Reversible {
+		back = "can be taken back"
+	}
+	fmt.Fprintf(&b, "%s: %s (%s)\n", terminal.Safe(a.Op), terminal.Safe(a.Summary), back)
+	for _, t := range a.Blast {
+		fmt.Fprintf(&b, "  touches %s\n", terminal.Safe(t))
+	}
+	for _, t := range a.Refused {
+		fmt.Fprintf(&b, "  leaves  %s\n", terminal.Safe(t))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func respondDo(wf *workFlags) *cobra.Command {
+	var yes bool
+	var why string
+	cmd := &cobra.Command{
+		Use: "do INCIDENT OP", Short: "Do what plan shows, as: respond do 1a2b3c4d freeze --yes", Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return wf.with(cmd, func(ctx context.Context, w app.Work) error {
+				actions, err := w.Plan(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				var ops []string
+				var chosen []minewarden.Action
+				for _, a := range actions {
+					ops = append(ops, a.Op)
+					if a.Op == args[1] {
+						chosen = append(chosen, a)
+					}
+				}
+				if len(chosen) == 0 {
+					slices.Sort(ops)
+					return fmt.Errorf("%q is not in the plan of incident %s; what is: %s", args[1], args[0], strings.Join(slices.Compact(ops), ", "))
+				}
+				for _, a := range chosen {
+					if !yes {
+						if err := printAction(cmd.OutOrStdout(), a, wf.json); err != nil {
+							return err
+						}
+						continue
+					}
+					r, err := w.Do(ctx, a, app.Me(), why)
+					if err != nil {
+						return err
+					}
+					if err := printReceipt(cmd.OutOrStdout(), r, wf.json); err != nil {
+						return err
+					}
+				}
+				if !yes {
+					fmt.Fprintln(cmd.ErrOrStderr(), "nothing was done; add --yes to do it")
+				}
+				return nil
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "really do it")
+	cmd.Flags().StringVar(&why, "why", "by hand", "the reason, kept with the action")
+	return cmd
+}
+
+func respondUndo(wf *workFlags) *cobra.Command {
+	return &cobra.Command{
+		Use: "undo INCIDENT [ACTION]", Short: "Take back what was done: all of it, or one action by its id", Args: cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			action := ""
+			if len(args) == 2 {
+				action = args[1]
+			}
+			return wf.with(cmd, func(ctx context.Context, w app.Work) error {
+				undone, err := w.Undo(ctx, args[0], action, app.Me())
+				for _, r := range undone {
+					if printErr := printReceipt(cmd.OutOrStdout(), r, wf.json); printErr != nil {
+						return printErr
+					}
+				}
+				return err
+			})
+		},
+	}
+}
+
+func respondList(wf *workFlags) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List actions, those of the incident last updated first", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return wf.with(cmd, func(ctx context.Context, w app.Work) error {
+				all, err := w.Incidents(ctx, minewarden.Query{})
+				if err != nil {
+					return err
+				}
+				for _, inc := range all {
+					for _, r := range inc.Actions {
+						if err := printListed(cmd.OutOrStdout(), &inc, r, wf.json); err != nil {
+							return err
+						}
+					}
+				}
+				return nil
+			})
+		},
+	}
+}
+
+func printListed(w io.Writer, inc *minewarden.Incident, r minewarden.Receipt, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(r)
+	}
+	state := "stands"
+	switch {
+	case !r.Undone.IsZero():
+		state = "taken back"
+	case !r.OK:
+		state = "failed"
+	}
+	_, err := fmt.Fprintf(w, "%s  %-10s  %s  incident %s  %s\n", r.Done.Local().Format("2006-01-02 15:04:05"), state, terminal.Safe(r.Action.ID), inc.ID, terminal.Safe(r.Action.Summary))
+	return err
+}
