@@ -7,10 +7,12 @@ import (
 	"github.com/minewarden/minewarden/audits/consul"
 	"github.com/minewarden/minewarden/audits/docker"
 	"github.com/minewarden/minewarden/audits/dockerfile"
+	"github.com/minewarden/minewarden/audits/firmware"
 	"github.com/minewarden/minewarden/audits/gitea"
 	"github.com/minewarden/minewarden/audits/kubernetes"
 	"github.com/minewarden/minewarden/audits/linux"
 	"github.com/minewarden/minewarden/audits/nomad"
+	"github.com/minewarden/minewarden/audits/windows"
 )
 
 // A Maker makes an auditor from what it may touch.
@@ -30,6 +32,8 @@ func All() []Named {
 		{"docker", docker.New},
 		{"gitea", gitea.New},
 		{"linux", linux.New},
+		{"windows", windows.New},
+		{"firmware", firmware.New},
 		{"kubernetes", kubernetes.New},
 		{"compose", compose.New},
 		{"dockerfile", dockerfile.New},
