@@ -49,6 +49,9 @@ func repairTLS(file, key string) *mw.Repair {
 		Config: "tls {\n  http = true\n  rpc  = true\n\n  ca_file   = \"/etc/nomad.d/tls/ca.pem\"\n  cert_file = \"/etc/nomad.d/tls/agent.pem\"\n  key_file  = \"/etc/nomad.d/tls/agent-key.pem\"\n\n" +
 			"  verify_server_hostname = true\n  verify_https_client    = true\n}\n",
 		Edits: edit(file, true, "tls", key)}
+	if key == "rpc" {
+		r.Edits = append(r.Edits, edit(file, true, "tls", "verify_server_hostname")...)
+	}
 	return r
 }
 

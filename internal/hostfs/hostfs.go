@@ -180,6 +180,9 @@ func UnitCommands(root fs.FS, dir, unit string) ([]Command, error) {
 	var errs []error
 	env := map[string]string{}
 	for _, f := range append(files, drops...) {
+		if info, err := fs.Stat(root, f); err == nil && !info.Mode().IsRegular() {
+			continue // masked: a link to /dev/null
+		}
 		b, err := ReadFile(root, f, 1<<20)
 		if err != nil {
 			if !errors.Is(err, fs.ErrNotExist) {
