@@ -30,11 +30,13 @@ type Agent struct {
 	keeper *incidents.Keeper
 	desk   *Desk
 	policy *policy
+	makers *Makers
 	rules  *Rules
 	runner *pipeline.Runner
 	hasher *host.Hasher
 	facts  *thisHost
 	record *os.File
+	watch  []string                  // names of the sensors
 	wants  [minewarden.NumKinds]bool // kinds that the correlator follows
 	losses uint64                    // findings that could not be told to Notice in time
 	tell   chan func()
@@ -57,14 +59,21 @@ func NewAgent(ctx context.Context, cfg *config.Config, log *slog.Logger, notice 
 	for _, k := range incidents.Kinds() {
 		a.wants[k] = true
 	}
-	dets, rules, err := Detectors(cfg, log)
+	makers, err := NewMakers(cfg, log)
 	if err != nil {
 		return nil, err
 	}
-	a.rules = rules
+	dets, rules, err := makers.Detectors()
+	if err != nil {
+		return nil, err
+	}
+	a.makers, a.rules = makers, rules
 	watch, err := liveSensors(cfg, log)
 	if err != nil {
 		return nil, err
+	}
+	for _, s := range watch {
+		a.watch = append(a.watch, s.Info().Name)
 	}
 	boot, err := BootID()
 	if err != nil {
@@ -204,6 +213,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	all.Go(func() { a.facts.packages.Run(ctx, func(err error) { a.log.Warn("package database", "error", err) }) })
 	all.Go(func() { a.hasher.Run(ctx) })
 	all.Go(func() { a.policy.run(ctx) })
+	all.Go(func() { a.makers.Watch(ctx) })
 	all.Go(func() { a.tellHashLosses(ctx) })
 	all.Go(func() { socket.serve(ctx, a.log) })
 	told := make(chan struct{})
@@ -218,11 +228,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	go func() { kept <- a.keeper.Run(keep) }()
 
 	if a.notice.Ready != nil {
-		var names []string
-		for _, s := range a.runner.Health().Sensors {
-			names = append(names, s.Name)
-		}
-		a.notice.Ready(names)
+		a.notice.Ready(a.watch)
 	}
 	a.runner.Run(ctx)
 	cancel()

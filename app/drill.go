@@ -44,7 +44,11 @@ func Drill(ctx context.Context, cfg *config.Config, log *slog.Logger, list []dri
 	if err := sweepDrills(); err != nil {
 		return err
 	}
-	dets, _, err := Detectors(cfg, log)
+	makers, err := NewMakers(cfg, log)
+	if err != nil {
+		return err
+	}
+	dets, _, err := makers.Detectors()
 	if err != nil {
 		return err
 	}
@@ -69,12 +73,12 @@ func Drill(ctx context.Context, cfg *config.Config, log *slog.Logger, list []dri
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		done(drillOne(ctx, cfg, log, d, e))
+		done(drillOne(ctx, makers, d, e))
 	}
 	return ctx.Err()
 }
 
-func drillOne(ctx context.Context, cfg *config.Config, log *slog.Logger, d drills.Drill, e *examiner) Drilled {
+func drillOne(ctx context.Context, makers *Makers, d drills.Drill, e *examiner) Drilled {
 	res := Drilled{Drill: d.Name, Title: d.Title}
 	dir, err := os.MkdirTemp("", fmt.Sprintf("%s%d-", drillDir, os.Getpid()))
 	if err != nil {
@@ -86,7 +90,7 @@ func drillOne(ctx context.Context, cfg *config.Config, log *slog.Logger, d drill
 	defer cancel()
 	e.expect(d.Rules, dir)
 	ended := make(chan error, 1)
-	go func() { ended <- d.Run(ctx, drills.Env{Dir: dir, Log: log}) }()
+	go func() { ended <- d.Run(ctx, drills.Env{Dir: dir, Log: makers.log}) }()
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	var late <-chan time.Time
@@ -103,8 +107,8 @@ func drillOne(ctx context.Context, cfg *config.Config, log *slog.Logger, d drill
 			}
 			late = time.After(lateness)
 		case <-look.C:
-			if err := lookAt(ctx, cfg, log, dir, e); err != nil {
-				log.Debug("look at the drill's files", "error", err)
+			if err := lookAt(ctx, makers, dir, e); err != nil {
+				makers.log.Debug("look at the drill's files", "error", err)
 			}
 			if e.seen() == "" {
 				continue
@@ -122,12 +126,12 @@ func drillOne(ctx context.Context, cfg *config.Config, log *slog.Logger, d drill
 }
 
 // lookAt scans the drill's private root, as scan --root would.
-func lookAt(ctx context.Context, cfg *config.Config, log *slog.Logger, dir string, e *examiner) error {
+func lookAt(ctx context.Context, makers *Makers, dir string, e *examiner) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) == 0 {
 		return err
 	}
-	dets, _, err := Detectors(cfg, log)
+	dets, _, err := makers.Detectors()
 	if err != nil {
 		return err
 	}
@@ -136,13 +140,13 @@ func lookAt(ctx context.Context, cfg *config.Config, log *slog.Logger, dir strin
 		return err
 	}
 	defer root.Close()
-	env := env(cfg, log, "sensors", "walk")
+	env := env(makers.cfg, makers.log, "sensors", "walk")
 	env.Root = root
 	w, err := walk.New(env)
 	if err != nil {
 		return err
 	}
-	pipe := pipeline.New(pipeline.Options{Log: log, Detectors: dets, Finding: e.file})
+	pipe := pipeline.New(pipeline.Options{Log: makers.log, Detectors: dets, Finding: e.file})
 	if err := w.Run(ctx, pipe.Observe); err != nil {
 		return err
 	}

@@ -3,14 +3,17 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/config"
 	"github.com/minewarden/minewarden/detectors"
+	"github.com/minewarden/minewarden/detectors/sigma"
 	"github.com/minewarden/minewarden/responders"
 	"github.com/minewarden/minewarden/sensors"
 )
@@ -48,43 +51,96 @@ func env(cfg *config.Config, log *slog.Logger, catalogue, name string) minewarde
 	}
 }
 
-// Rules finds what is always true of a finding. It is safe for concurrent use once made.
-type Rules struct {
-	byID map[string]minewarden.Rule
-	dets []minewarden.Detector
+// Makers make detectors, each time afresh, for a live host or for one recording. What is costly to make is shared: the Sigma
+// rules are compiled once.
+type Makers struct {
+	cfg      *config.Config
+	log      *slog.Logger
+	sigma    *sigma.Live // nil where it is disabled
+	sigmaCfg sigma.Config
+}
+
+// NewMakers reads the rules that the configuration asks for.
+func NewMakers(cfg *config.Config, log *slog.Logger) (*Makers, error) {
+	m := &Makers{cfg: cfg, log: log, sigmaCfg: sigma.DefaultConfig()}
+	if cfg.Disabled("detectors/sigma") {
+		return m, nil
+	}
+	e := env(cfg, log, "detectors", "sigma")
+	if err := e.Config(&m.sigmaCfg); err != nil {
+		return nil, err
+	}
+	m.sigmaCfg.Rules = append(m.sigmaCfg.Rules, cfg.SigmaRules...)
+	set, err := m.sigmaCfg.Load(e.Root)
+	if err != nil {
+		return nil, err
+	}
+	m.sigma = sigma.NewLive(set)
+	return m, nil
+}
+
+// Watch swaps the Sigma rules when a folder of the user changes, until ctx is done.
+func (m *Makers) Watch(ctx context.Context) {
+	if m.sigma == nil || len(m.sigmaCfg.Rules) == 0 {
+		return
+	}
+	if err := m.sigmaCfg.Watch(ctx, m.sigma, m.log); err != nil && ctx.Err() == nil {
+		m.log.Error("folders of Sigma rules are not watched any more", "error", err)
+	}
 }
 
 // Detectors makes every detector that is not disabled, and the table of their rules.
-func Detectors(cfg *config.Config, log *slog.Logger) ([]minewarden.Detector, *Rules, error) {
-	rules := &Rules{byID: map[string]minewarden.Rule{}}
-	for _, m := range detectors.All() {
-		if cfg.Disabled("detectors/" + m.Name) {
+func (m *Makers) Detectors() ([]minewarden.Detector, *Rules, error) {
+	rules := &Rules{byID: map[string]minewarden.Rule{}, sigma: m.sigma}
+	var dets []minewarden.Detector
+	for _, named := range detectors.All() {
+		if m.cfg.Disabled("detectors/" + named.Name) {
 			continue
 		}
-		e := env(cfg, log, "detectors", m.Name)
-		e.Now = nil
-		d, err := m.New(e)
+		d, err := m.detector(named)
 		if err != nil {
-			return nil, nil, fmt.Errorf("detectors/%s: %w", m.Name, err)
+			return nil, nil, fmt.Errorf("detectors/%s: %w", named.Name, err)
 		}
-		rules.dets = append(rules.dets, d)
+		dets = append(dets, d)
 		for _, r := range d.Rules() {
 			if other, ok := rules.byID[r.ID]; ok && other.Title != r.Title {
-				return nil, nil, fmt.Errorf("detectors/%s: rule %s exists already", m.Name, r.ID)
+				return nil, nil, fmt.Errorf("detectors/%s: rule %s exists already", named.Name, r.ID)
 			}
 			rules.byID[r.ID] = r
 		}
 	}
-	return rules.dets, rules, nil
+	return dets, rules, nil
+}
+
+func (m *Makers) detector(named detectors.Named) (minewarden.Detector, error) {
+	if named.Name == "sigma" {
+		return m.sigmaCfg.Detector(m.sigma)
+	}
+	e := env(m.cfg, m.log, "detectors", named.Name)
+	e.Now = nil
+	return named.New(e)
+}
+
+// Rules finds what is always true of a finding. It is safe for concurrent use once made.
+type Rules struct {
+	byID  map[string]minewarden.Rule
+	sigma *sigma.Live // its rules change while the agent runs
 }
 
 // Get returns the rule of a finding. A rule that is not known, which is a bug, is made up so that the finding is not lost.
 func (r *Rules) Get(id string) minewarden.Rule {
+	if r.sigma != nil {
+		if own, ok := strings.CutPrefix(id, "sigma/"); ok {
+			if rule, ok := r.sigma.Set().Rule(own); ok {
+				return rule.Public()
+			}
+		}
+	}
 	if rule, ok := r.byID[id]; ok {
 		return rule
 	}
 	return minewarden.Rule{ID: id, Title: id, Severity: minewarden.Medium, Advice: "This rule has no text: report it as a fault of minewarden."}
 }
 
-// All returns every rule by id.
+// All returns every rule by id, as it was at the start.
 func (r *Rules) All() map[string]minewarden.Rule { return r.byID }

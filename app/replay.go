@@ -37,7 +37,11 @@ const maxFindings = 100_000
 // Replay reads the files, each with detectors of its own, and calls done for each in the order of paths. It uses all CPUs; the
 // results do not depend on how many there are.
 func Replay(ctx context.Context, cfg *config.Config, log *slog.Logger, paths []string, done func(Replayed)) error {
-	if _, _, err := Detectors(cfg, log); err != nil {
+	makers, err := NewMakers(cfg, log)
+	if err != nil {
+		return err
+	}
+	if _, _, err := makers.Detectors(); err != nil {
 		return err // once, before any work: a wrong configuration is not a fault of each file
 	}
 	results := make([]chan Replayed, len(paths))
@@ -49,7 +53,7 @@ func Replay(ctx context.Context, cfg *config.Config, log *slog.Logger, paths []s
 	for range min(runtime.GOMAXPROCS(0), len(paths)) {
 		workers.Go(func() {
 			for i := range next {
-				results[i] <- replayOne(ctx, cfg, log, paths[i])
+				results[i] <- replayOne(ctx, makers, paths[i])
 			}
 		})
 	}
@@ -73,7 +77,7 @@ func Replay(ctx context.Context, cfg *config.Config, log *slog.Logger, paths []s
 	return ctx.Err()
 }
 
-func replayOne(ctx context.Context, cfg *config.Config, log *slog.Logger, path string) (res Replayed) {
+func replayOne(ctx context.Context, makers *Makers, path string) (res Replayed) {
 	res.Path = path
 	reader, err := readerFor(path)
 	if err != nil {
@@ -81,14 +85,14 @@ func replayOne(ctx context.Context, cfg *config.Config, log *slog.Logger, path s
 		return res
 	}
 	res.Reader = reader.Name
-	dets, rules, err := Detectors(cfg, log)
+	dets, rules, err := makers.Detectors()
 	if err != nil {
 		res.Err = err
 		return res
 	}
 	res.Rules = rules
 	dropped := 0
-	pipe := pipeline.New(pipeline.Options{Log: log, Host: recording.Host{}, Detectors: dets, Finding: func(f minewarden.Finding) {
+	pipe := pipeline.New(pipeline.Options{Log: makers.log, Host: recording.Host{}, Detectors: dets, Finding: func(f minewarden.Finding) {
 		if len(res.Findings) >= maxFindings {
 			dropped++
 			return

@@ -40,7 +40,11 @@ func Scan(ctx context.Context, cfg *config.Config, log *slog.Logger, opt ScanOpt
 		return nil, fmt.Errorf("--root %s is not a directory", opt.Root)
 	}
 	live := opt.Root == "/"
-	dets, rules, err := Detectors(cfg, log)
+	makers, err := NewMakers(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	dets, rules, err := makers.Detectors()
 	if err != nil {
 		return nil, err
 	}

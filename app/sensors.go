@@ -85,7 +85,11 @@ func Doctor(cfg *config.Config, log *slog.Logger) ([]Check, error) {
 	} else {
 		add("package database", true, "")
 	}
-	dets, _, err := Detectors(cfg, log)
+	makers, err := NewMakers(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	dets, _, err := makers.Detectors()
 	if err != nil {
 		return nil, err
 	}

@@ -44,6 +44,9 @@ type Config struct {
 	Record  string   `yaml:"record"`  // file to which every event is written, for support; empty: none
 	Disable []string `yaml:"disable"` // modules by name, as "sensors/ebpf"
 
+	// SigmaRules are folders of rules given on the command line, beside those of the detector's section.
+	SigmaRules []string `yaml:"-"`
+
 	sections map[string]map[string]ast.Node // catalogue → module → its section
 }
 

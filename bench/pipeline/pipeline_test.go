@@ -95,7 +95,11 @@ func BenchmarkAllDetectors(b *testing.B) {
 	events := mix(n)
 	last := events[n-1].Time
 	cfg := config.Default()
-	dets, _, err := app.Detectors(cfg, slog.New(slog.DiscardHandler))
+	makers, err := app.NewMakers(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		b.Fatal(err)
+	}
+	dets, _, err := makers.Detectors()
 	if err != nil {
 		b.Fatal(err)
 	}

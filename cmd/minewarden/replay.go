@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"github.com/vbauerster/mpb/v8"
@@ -17,7 +18,7 @@ import (
 
 func newReplay() *cobra.Command {
 	var ff findingFlags
-	var configFile string
+	var configFile, rulesDir string
 	cmd := &cobra.Command{
 		Use:   "replay FILE…",
 		Short: "Look for mining in recordings, by their content",
@@ -31,6 +32,16 @@ func newReplay() *cobra.Command {
 			cfg, err := app.LoadConfig(configFile)
 			if err != nil {
 				return err
+			}
+			if rulesDir != "" {
+				dir, err := filepath.Abs(rulesDir)
+				if err != nil {
+					return fmt.Errorf("--rules: %w", err)
+				}
+				if st, err := os.Stat(dir); err != nil || !st.IsDir() {
+					return fmt.Errorf("--rules %s is not a directory", rulesDir)
+				}
+				cfg.SigmaRules = append(cfg.SigmaRules, dir)
 			}
 			log := newLog(cmd.ErrOrStderr(), slog.LevelWarn)
 			bar, finish := progress(cmd.ErrOrStderr(), int64(len(paths)), "files")
@@ -60,6 +71,7 @@ func newReplay() *cobra.Command {
 	}
 	ff.add(cmd)
 	cmd.Flags().StringVar(&configFile, "config", "", "configuration file")
+	cmd.Flags().StringVar(&rulesDir, "rules", "", "directory of Sigma rules to run beside the built-in ones")
 	return cmd
 }
 
