@@ -7,6 +7,7 @@ import (
 	"github.com/minewarden/minewarden/audits/consul"
 	"github.com/minewarden/minewarden/audits/docker"
 	"github.com/minewarden/minewarden/audits/dockerfile"
+	"github.com/minewarden/minewarden/audits/exposed"
 	"github.com/minewarden/minewarden/audits/firmware"
 	"github.com/minewarden/minewarden/audits/gitea"
 	"github.com/minewarden/minewarden/audits/kubernetes"
@@ -31,6 +32,7 @@ func All() []Named {
 		{"consul", consul.New},
 		{"docker", docker.New},
 		{"gitea", gitea.New},
+		{"exposed", exposed.New},
 		{"linux", linux.New},
 		{"windows", windows.New},
 		{"firmware", firmware.New},

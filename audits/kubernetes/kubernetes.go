@@ -1,4 +1,4 @@
-// Package kubernetes checks manifests, component configurations and, over the API, kubelets and API servers.
+// Package kubernetes checks manifests and the configuration of the cluster's components.
 package kubernetes
 
 import (
@@ -33,7 +33,7 @@ func New(env minewarden.Env) (minewarden.Auditor, error) {
 }
 
 func (a *auditor) Info() minewarden.Info {
-	return minewarden.Info{Name: "kubernetes", Title: "Kubernetes manifests, kubelets and API servers", Doc: doc}
+	return minewarden.Info{Name: "kubernetes", Title: "Kubernetes manifests and component configuration", Doc: doc}
 }
 
 func (a *auditor) Rules() []minewarden.Rule { return a.rules }
@@ -48,7 +48,7 @@ func (a *auditor) Claims(name string, head []byte) bool {
 	return bytes.Contains(head, []byte("apiVersion")) && bytes.Contains(head, []byte("kind"))
 }
 
-func (a *auditor) Audit(ctx context.Context, target minewarden.Target) (minewarden.Verdict, error) {
+func (a *auditor) Audit(_ context.Context, target minewarden.Target) (minewarden.Verdict, error) {
 	switch target.Kind {
 	case minewarden.TargetFile:
 		if !bytes.Contains(target.Data, []byte("apiVersion")) {
@@ -59,12 +59,6 @@ func (a *auditor) Audit(ctx context.Context, target minewarden.Target) (mineward
 			return minewarden.Verdict{}, fmt.Errorf("read %s as Kubernetes YAML: %w", target.Path, err)
 		}
 		return a.manifests(target, docs), nil
-	case minewarden.TargetHost:
-		return a.host(ctx, target)
-	case minewarden.TargetService:
-		if target.Product == "kubernetes" {
-			return a.service(ctx, target)
-		}
 	}
 	return minewarden.Verdict{}, nil
 }

@@ -23,7 +23,7 @@ const MaxSize = 4 << 20
 const maxDepth = 200
 
 // Apply returns data with the edits made, all of them to one file. The result has been read again: it is what the format's
-// parser accepts, and holds what the edits say. Applying them to the result changes nothing.
+// parser accepts, and holds what the edits say. Applying them again changes nothing, unless they delete from a list by index.
 func Apply(data []byte, edits []minewarden.Edit) ([]byte, error) {
 	if len(data) > MaxSize {
 		return nil, fmt.Errorf("%d bytes are more than the %d that are edited: %w", len(data), MaxSize, ErrByHand)
@@ -36,15 +36,27 @@ func Apply(data []byte, edits []minewarden.Edit) ([]byte, error) {
 		}
 		out = next
 	}
-	if !bytes.Equal(out, data) {
-		for _, e := range ordered(edits) {
-			again, err := one(out, e)
-			if err != nil {
-				return nil, fmt.Errorf("read the repaired %s again: %w", e.Path, err)
+	if bytes.Equal(out, data) {
+		return out, nil
+	}
+	// Deleting from a list moves what follows, so only edits without that mean the same twice.
+	moved := slices.ContainsFunc(edits, func(e minewarden.Edit) bool {
+		_, index := number(e.Key[len(e.Key)-1])
+		return e.Op == minewarden.EditDelete && index
+	})
+	for _, e := range edits {
+		if moved {
+			e = minewarden.Edit{Path: e.Path, Format: e.Format, Op: minewarden.EditDelete, Key: []string{"minewarden\x00", "none"}} // reads, changes nothing
+			if e.Format == minewarden.FormatYAML || e.Format == minewarden.FormatKeyValue {
+				continue // YAML was read again after each edit; the other has no syntax to break
 			}
-			if !bytes.Equal(again, out) && e.Op == minewarden.EditSet {
-				return nil, fmt.Errorf("%s: the edits of %s contradict each other: %w", e.Path, strings.Join(e.Key, "."), ErrByHand)
-			}
+		}
+		again, err := one(out, e)
+		if err != nil {
+			return nil, fmt.Errorf("read the repaired %s again: %w", e.Path, err)
+		}
+		if !bytes.Equal(again, out) && e.Op == minewarden.EditSet {
+			return nil, fmt.Errorf("%s: the edits of %s contradict each other: %w", e.Path, strings.Join(e.Key, "."), ErrByHand)
 		}
 	}
 	return out, nil

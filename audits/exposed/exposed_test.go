@@ -1,0 +1,103 @@
+package exposed
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/minewarden/minewarden"
+)
+
+func ask(t *testing.T, product, url string) minewarden.Status {
+	t.Helper()
+	a, err := New(minewarden.Env{Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := a.Audit(context.Background(), minewarden.Target{Kind: minewarden.TargetService, Product: product, URL: url,
+		Access: minewarden.ServiceAccess{Token: "secret", Timeout: 5 * time.Second}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(v.Checks) != 1 {
+		t.Fatalf("%+v", v)
+	}
+	return v.Checks[0].Status
+}
+
+func TestHTTP(t *testing.T) {
+	const fail, pass, unknown = minewarden.StatusFail, minewarden.StatusPass, minewarden.StatusUnknown
+	for _, tc := range []struct {
+		product, body string
+		status        int
+		want          minewarden.Status
+	}{
+		{"kubelet", `{"kind":"PodList","items":[]}`, 200, fail},
+		{"kubelet", "Unauthorized", 401, pass},
+		{"kubelet", "<html>hello</html>", 200, unknown},
+		{"ray", `{"version": "4", "ray_version": "2.9", "ray_commit": "x"}`, 200, fail},
+		{"registry", `{"repositories":[]}`, 200, fail},
+		{"registry", `{"errors":[]}`, 401, pass},
+		{"jupyter", `{"type": "directory", "writable": true}`, 200, fail},
+		{"jenkins", "<h1>Script Console</h1> Groovy", 200, fail},
+		{"jenkins", "no", 403, pass},
+		{"etcd", "404", 404, unknown},
+	} {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method != http.MethodGet || r.Header.Get("Authorization") != "" {
+				t.Errorf("%s %s with %q", r.Method, r.URL, r.Header)
+			}
+			w.WriteHeader(tc.status)
+			if _, err := io.WriteString(w, tc.body); err != nil {
+				t.Error(err)
+			}
+		}))
+		if got := ask(t, tc.product, srv.URL); got != tc.want {
+			t.Errorf("%s %d %q: %s, want %s", tc.product, tc.status, tc.body, got, tc.want)
+		}
+		srv.Close()
+	}
+}
+
+func TestRaw(t *testing.T) {
+	for _, tc := range []struct {
+		product, answer string
+		want            minewarden.Status
+	}{
+		{"redis", "+PONG\r\n", minewarden.StatusFail},
+		{"redis", "-NOAUTH Authentication required.\r\n", minewarden.StatusPass},
+		{"redis", "HTTP/1.1 400 Bad Request\r\n\r\n", minewarden.StatusUnknown},
+		{"postgres", "R\x00\x00\x00\x08\x00\x00\x00\x00", minewarden.StatusFail},
+		{"postgres", "R\x00\x00\x00\x17\x00\x00\x00\x0aSCRAM-SHA-256\x00\x00", minewarden.StatusPass},
+		{"postgres", "SSH-2.0-x\r\n", minewarden.StatusUnknown},
+	} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			if _, err := c.Read(make([]byte, 64)); err != nil {
+				t.Error(err)
+			}
+			if _, err := io.WriteString(c, tc.answer); err != nil {
+				t.Error(err)
+			}
+		}()
+		if got := ask(t, tc.product, tc.product+"://"+l.Addr().String()); got != tc.want {
+			t.Errorf("%s %q: %s, want %s", tc.product, tc.answer, got, tc.want)
+		}
+		<-done
+		l.Close()
+	}
+}
