@@ -24,6 +24,10 @@ var catalogues = []string{"sensors", "detectors", "audits", "responders", "drill
 var notModules = map[string]bool{
 	"drills/drill":        true, // what drills are made of
 	"responders/internal": true,
+	"audits/discover":     true, // asks every audit whether a service is its own
+	"audits/gate":         true, // asks every audit about the files of a repository
+	"audits/repair":       true, // applies what audits propose
+	"audits/score":        true, // weighs what they found
 }
 
 // folders returns the module folders of a catalogue: those with Go files directly in them.
@@ -158,6 +162,8 @@ func allowed(from, to string) bool {
 	case top(to) == "internal":
 		return true
 	case top(to) == "rules": // Sigma rules, embedded
+		return true
+	case from == "responders/repair" && to == "audits/repair": // the edits that it applies and takes back
 		return true
 	case top(from) == "internal":
 		return top(to) == "indicators"
