@@ -8,6 +8,7 @@ import (
 	"github.com/minewarden/minewarden/detectors/masquerade"
 	"github.com/minewarden/minewarden/detectors/persistence"
 	"github.com/minewarden/minewarden/detectors/pow"
+	"github.com/minewarden/minewarden/detectors/resource"
 	"github.com/minewarden/minewarden/detectors/sigma"
 )
 
@@ -27,6 +28,7 @@ func All() []Named {
 		{"masquerade", masquerade.New},
 		{"lineage", lineage.New},
 		{"persistence", persistence.New},
+		{"resource", resource.New},
 		{"file", file.New},
 		{"sigma", sigma.New},
 	}
