@@ -47,7 +47,8 @@ func TestUnitFile(t *testing.T) {
 		{"-H fd:// -H tcp://0.0.0.0:2375", map[string]mw.Status{ruleOpen: mw.StatusFail}},
 		{"-H 0.0.0.0:2375", map[string]mw.Status{ruleOpen: mw.StatusFail}},
 		{"--host=tcp://0.0.0.0:2376 --tlsverify --tlscacert=/ca", map[string]mw.Status{ruleOpen: mw.StatusPass, ruleNoVerify: mw.StatusPass}},
-		{"--host=tcp://0.0.0.0:2376 --tls", map[string]mw.Status{ruleOpen: mw.StatusPass, ruleNoVerify: mw.StatusFail}},
+		{"--host=tcp://0.0.0.0:2376 --tls", map[string]mw.Status{ruleOpen: mw.StatusPass, ruleNoVerify: mw.StatusPossible}},
+		{"--host=tcp://0.0.0.0:2376 --tls --tlsverify=false", map[string]mw.Status{ruleNoVerify: mw.StatusFail}},
 	} {
 		v := auditFile(t, "docker.service.d/override.conf", "[Service]\nExecStart=\nExecStart=/usr/bin/dockerd "+tc.start+"\n")
 		audittest.Want(t, v, tc.want)

@@ -48,6 +48,9 @@ func owning(c string) bool {
 	return false
 }
 
+// engineSocket tells a container engine's socket by its name, on the host or in the container.
+func engineSocket(p string) bool { return strings.HasSuffix(p, ".sock") && verdict.OwnsHost(p) }
+
 // judgeContainer adds what is wrong with a container. Nothing is said of rules that hold: the caller says what was read.
 func (a *auditor) judgeContainer(b *verdict.Builder, name string, in *inspect, at mw.Subject) {
 	h := in.HostConfig
@@ -59,13 +62,13 @@ func (a *auditor) judgeContainer(b *verdict.Builder, name string, in *inspect, a
 		fail(rulePriv, "HostConfig.Privileged true")
 	}
 	seen := map[string]bool{}
-	judge := func(source, how string) {
+	judge := func(source, target, how string) {
 		if source == "" || seen[source] {
 			return
 		}
 		seen[source] = true
 		switch {
-		case strings.HasSuffix(source, ".sock") && verdict.OwnsHost(source):
+		case engineSocket(source) || engineSocket(target):
 			fail(ruleSock, "%s %s", how, source)
 		case verdict.OwnsHost(source):
 			fail(ruleMount, "%s %s", how, source)
@@ -77,16 +80,17 @@ func (a *auditor) judgeContainer(b *verdict.Builder, name string, in *inspect, a
 			if m.RW {
 				mode = "read-write"
 			}
-			judge(m.Source, "Mounts at "+m.Destination+" "+mode+" from")
+			judge(m.Source, m.Destination, "Mounts at "+m.Destination+" "+mode+" from")
 		}
 	}
 	for _, bind := range h.Binds {
-		source, _, _ := strings.Cut(bind, ":")
-		judge(source, "Binds "+bind+" from")
+		source, rest, _ := strings.Cut(bind, ":")
+		target, _, _ := strings.Cut(rest, ":")
+		judge(source, target, "Binds "+bind+" from")
 	}
 	for _, m := range h.Mounts {
 		if m.Type == "bind" {
-			judge(m.Source, "HostConfig.Mounts at "+m.Target+" from")
+			judge(m.Source, m.Target, "HostConfig.Mounts at "+m.Target+" from")
 		}
 	}
 	var shared []string
