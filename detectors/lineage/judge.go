@@ -206,7 +206,7 @@ func (j *judgement) runs(odd bool) {
 	if !odd && !told && !(wrote && x.Package == "") {
 		return
 	}
-	if j.role&program.Wrapper != 0 || x.Memfd && runtimeCopy(x.Exe) {
+	if j.role&program.Wrapper != 0 || x.Memfd && runtimeCopy(j.p) {
 		return
 	}
 	where := minewarden.Evidence{Key: "path", Value: path}
@@ -243,9 +243,7 @@ func (j *judgement) runs(odd bool) {
 	}
 	switch {
 	case place&program.Memory != 0:
-		if j.p.Parent == nil || j.p.Parent.Key.PID != 2 {
-			j.tell(ruleMemory, 0.7, where)
-		}
+		j.memory(where)
 	case x.Deleted && place&program.Writable != 0:
 		j.tell(ruleDeleted, 0.6, where)
 	case strings.HasPrefix(path, "/dev/shm/"):
@@ -274,9 +272,4 @@ func script(x *minewarden.Exec) string {
 		}
 	}
 	return ""
-}
-
-// runtimeCopy knows the copies of themselves that container runtimes run from memory, so that a container cannot overwrite them.
-func runtimeCopy(exe string) bool {
-	return strings.Contains(exe, "runc_cloned") || strings.Contains(exe, "runc-dmz") || strings.Contains(exe, "crun") || strings.Contains(exe, "lxc") || strings.Contains(exe, "bpfilter")
 }

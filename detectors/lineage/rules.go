@@ -22,6 +22,8 @@ const (
 	ruleTamper        = "lineage/tamper"
 	ruleLoader        = "lineage/loader"
 	ruleMemory        = "lineage/memory-run"
+	ruleMemoryBefore  = "lineage/memory-existing"
+	ruleMemoryCopy    = "lineage/memory-copy"
 	ruleDeleted       = "lineage/deleted-run"
 	ruleShared        = "lineage/shared-memory-run"
 )
@@ -59,6 +61,10 @@ var rules = []minewarden.Rule{
 		Technique: []string{"T1562.001", "T1562.004", "T1070.003", "T1489", "T1496.001"}, Advice: contain},
 	{ID: ruleMemory, Title: "A program runs from memory, without a file", Severity: minewarden.Medium, Technique: []string{"T1620"},
 		Advice: "Few honest programs do so. Collect its memory before it ends, then look at who started it."},
+	{ID: ruleMemoryBefore, Title: "A program that ran before anybody watched runs from memory, without a file", Severity: minewarden.Low, Technique: []string{"T1620"},
+		Advice: "Container runtimes and services that seal themselves do so. What started it was not seen: look at its parent, its connections and what it uses."},
+	{ID: ruleMemoryCopy, Title: "A packaged program goes on in memory under its own arguments", Severity: minewarden.Low, Technique: []string{"T1620"},
+		Advice: "Programs that protect themselves from the containers they start do so. If this one starts none, compare /proc/PID/exe with its file."},
 	{ID: ruleDeleted, Title: "A program from a temporary place runs though its file is gone", Severity: minewarden.Medium, Technique: []string{"T1070.004"},
 		Advice: "The file can still be copied from /proc/PID/exe. Look at who started it."},
 	{ID: ruleShared, Title: "A program runs from shared memory", Severity: minewarden.Low, Technique: []string{"T1036.005"}, Advice: "Look at the file and who put it there."},
