@@ -31,6 +31,7 @@ type session struct {
 	t mw.Target
 
 	aclOff, aclOn, writable bool
+	certOnly                bool // strangers cannot even ask
 	self                    *agentSelf
 	version, node           string
 }
@@ -64,6 +65,7 @@ func (a *auditor) service(ctx context.Context, t mw.Target) (mw.Verdict, error) 
 	first, err := c.Settle(ctx, "/v1/acl/policies")
 	switch {
 	case errors.Is(err, probe.ErrClientCert):
+		s.certOnly = true
 		s.b.Pass(ruleMTLS, "the TLS handshake fails without a client certificate")
 		s.b.Pass(ruleTLSHTTP, "the API speaks TLS")
 		s.b.Rest(mw.StatusNotApplicable, "nobody without a client certificate that the server trusts can ask", ruleWrite, ruleExec, ruleRead)
@@ -352,8 +354,8 @@ func (s *session) judge() {
 
 // checks looks at what is registered. The API hides the command of a script check; its output and names may tell.
 func (s *session) checks(ctx context.Context) {
-	owner := s.aclOn && s.c.HasOwner()
-	if s.aclOn && !owner {
+	owner := (s.aclOn || s.certOnly) && s.c.HasOwner()
+	if (s.aclOn || s.certOnly) && !owner {
 		s.b.Rest(mw.StatusUnknown, "strangers see only what they may read: give a token with node:read and service:read", checkRules()...)
 		return
 	}

@@ -95,4 +95,25 @@ func TestNotBootstrapped(t *testing.T) {
 	audittest.Want(t, audit(t, s.URL, mw.ServiceAccess{}), map[string]mw.Status{ruleBoot: mw.StatusFail})
 }
 
+func TestMutualTLS(t *testing.T) {
+	s, access := audittest.NewMutualTLS(t, audittest.Fixtures(t, "consul", "hardened"), "v1_", "mgmt_")
+	v := audit(t, s.URL, mw.ServiceAccess{})
+	audittest.NothingFrom(t, v, rules(), mw.Medium)
+	audittest.Want(t, v, map[string]mw.Status{ruleMTLS: mw.StatusPass, ruleWrite: mw.StatusNotApplicable, ruleACL: mw.StatusUnknown, ruleMiner: mw.StatusUnknown})
+	access.Token = "t"
+	audittest.Want(t, audit(t, s.URL, access), map[string]mw.Status{ruleMTLS: mw.StatusPass, ruleACL: mw.StatusPass, ruleTLSRPC: mw.StatusPass, ruleMiner: mw.StatusPass})
+}
+
+func TestBelowASubPath(t *testing.T) {
+	s := audittest.New(t, audittest.Fixtures(t, "consul", "insecure"), "artefact_")
+	s.Prefix = "/consul"
+	audittest.Want(t, audit(t, s.URL+"/consul", mw.ServiceAccess{}), map[string]mw.Status{ruleExec: mw.StatusFail, ruleACL: mw.StatusFail})
+	for _, product := range []string{"nomad", "gitea", "docker"} {
+		o := audittest.New(t, audittest.Fixtures(t, product, "insecure"))
+		if _, err := newAudit(t).Audit(context.Background(), mw.Target{Kind: mw.TargetService, Product: "consul", URL: o.URL}); err == nil {
+			t.Errorf("%s was taken for Consul", product)
+		}
+	}
+}
+
 func TestRules(t *testing.T) { audittest.CompleteRules(t, "consul", rules()) }

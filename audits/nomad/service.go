@@ -31,6 +31,7 @@ type session struct {
 	t mw.Target
 
 	aclOff, aclOn bool
+	certOnly      bool // strangers cannot even ask
 	self          *agentSelf
 	version       string
 }
@@ -47,11 +48,8 @@ func (a *auditor) service(ctx context.Context, t mw.Target) (mw.Verdict, error) 
 	case errors.Is(err, probe.ErrClientCert):
 		s.b.Pass(ruleMTLS, "the TLS handshake fails without a client certificate")
 		s.b.Pass(ruleTLSHTTP, "the API speaks TLS")
-		for _, r := range []string{ruleSubmit, ruleRawExecAnon, ruleRead, ruleACL} {
-			if !c.HasOwner() || r != ruleACL {
-				s.b.NotApplicable(r, "nobody without a client certificate that the server trusts can ask")
-			}
-		}
+		s.certOnly = true
+		s.b.Rest(mw.StatusNotApplicable, "nobody without a client certificate that the server trusts can ask", ruleSubmit, ruleRawExecAnon, ruleRead)
 	case err != nil:
 		return mw.Verdict{}, fmt.Errorf("audit nomad at %s: %w", t.URL, err)
 	default:

@@ -176,7 +176,7 @@ func (s *session) transport() {
 
 // jobs reads every job that the caller may see, as a stranger or as the owner.
 func (s *session) jobs(ctx context.Context) {
-	owner := s.aclOn || !s.b.Spoke(ruleSubmit)
+	owner := s.aclOn || s.certOnly || !s.b.Spoke(ruleSubmit)
 	if owner && !s.c.HasOwner() {
 		s.b.Rest(mw.StatusUnknown, "strangers may not read jobs: give a token with read-job", jobRules()...)
 		return
