@@ -9,8 +9,8 @@ char LICENSE[] SEC("license") = "GPL";
 #define MIN_CPU 50000000ULL       // ns that a thread must have run before a nearest-only one is kept account of
 #define WINDOW 1000000000ULL      // ns over which hits are counted
 #define FIRST_SAMPLES 96          // of a thread that begins to burn CPU
-#define MORE_SAMPLES 12           // and then again
-#define MORE_EVERY 10000000000ULL // ns
+#define MORE_SAMPLES 3            // and then again: often, so that what must last for seconds is seen to
+#define MORE_EVERY 2500000000ULL  // ns
 
 // Set before loading: the agent itself, and how many hits in the last one to two windows mean that a thread burns CPU.
 const volatile u32 self_tgid;
