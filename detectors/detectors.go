@@ -10,6 +10,7 @@ import (
 	"github.com/minewarden/minewarden/detectors/pow"
 	"github.com/minewarden/minewarden/detectors/resource"
 	"github.com/minewarden/minewarden/detectors/sigma"
+	"github.com/minewarden/minewarden/detectors/stratum"
 )
 
 // A Maker makes a detector from what it may touch.
@@ -30,6 +31,7 @@ func All() []Named {
 		{"persistence", persistence.New},
 		{"resource", resource.New},
 		{"file", file.New},
+		{"stratum", stratum.New},
 		{"sigma", sigma.New},
 	}
 }
