@@ -24,10 +24,6 @@ var catalogues = []string{"sensors", "detectors", "audits", "responders", "drill
 var notModules = map[string]bool{
 	"drills/drill":        true, // what drills are made of
 	"responders/internal": true,
-	"audits/discover":     true, // asks every audit whether a service is its own
-	"audits/gate":         true, // asks every audit about the files of a repository
-	"audits/repair":       true, // applies what audits propose
-	"audits/score":        true, // weighs what they found
 }
 
 // folders returns the module folders of a catalogue: those with Go files directly in them.
@@ -156,14 +152,14 @@ func allowed(from, to string) bool {
 		if notModules[to] || strings.HasPrefix(to, top(to)+"/internal/") {
 			return true
 		}
-		return !isCatalogue(top(from)) || !strings.Contains(from, "/") || strings.HasPrefix(to, from+"/") || audits(from, to)
+		return !isCatalogue(top(from)) || !strings.Contains(from, "/") || strings.HasPrefix(to, from+"/")
 	case top(from) == "cmd" || top(from) == "app" || top(from) == "console":
 		return true
 	case top(to) == "internal":
 		return true
 	case top(to) == "rules": // Sigma rules, embedded
 		return true
-	case from == "responders/repair" && to == "audits/repair": // the edits that it applies and takes back
+	case from == "responders/repair" && to == "posture/repair": // the edits that it applies and takes back
 		return true
 	case top(from) == "internal":
 		return top(to) == "indicators"
@@ -171,14 +167,13 @@ func allowed(from, to string) bool {
 	switch top(from) {
 	case "detectors", "responders", "sensors":
 		return top(to) == "indicators"
+	case "posture": // what serves the audits: walks repositories, finds services, repairs, scores
+		return top(to) == "audits"
 	case "fleet":
 		return top(to) == "pipeline" || top(to) == "store" || top(to) == "incidents"
 	}
 	return false
 }
-
-// audits are the one catalogue with modules that serve others: the gate asks every audit about files, discovery about services.
-func audits(from, _ string) bool { return strings.HasPrefix(from, "audits/") }
 
 func isCatalogue(name string) bool {
 	for _, c := range catalogues {

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/minewarden/minewarden"
-	"github.com/minewarden/minewarden/internal/checks"
 	"github.com/minewarden/minewarden/internal/shady"
+	"github.com/minewarden/minewarden/internal/verdict"
 	"github.com/minewarden/minewarden/internal/yamltree"
 )
 
@@ -58,7 +58,7 @@ func (a *auditor) Audit(_ context.Context, target minewarden.Target) (minewarden
 	if err != nil {
 		return minewarden.Verdict{}, fmt.Errorf("read %s as a compose file: %w", target.Path, err)
 	}
-	s := &sheet{Sheet: checks.New("compose", target, a.now, a.rules), a: a, path: target.Path}
+	s := &sheet{Builder: verdict.New("compose", target, a.now, a.rules), a: a, path: target.Path}
 	services := 0
 	for i, d := range docs {
 		var prefix []string
@@ -101,7 +101,7 @@ func child(key []string, more ...string) []string {
 }
 
 type sheet struct {
-	*checks.Sheet
+	*verdict.Builder
 	a    *auditor
 	path string
 }
@@ -117,5 +117,5 @@ func (s *sheet) repair(summary, config string, edits ...minewarden.Edit) *minewa
 }
 
 func (s *sheet) remove(summary string, key []string) *minewarden.Repair {
-	return s.repair(summary, "", checks.Delete(s.path, minewarden.FormatYAML, key...))
+	return s.repair(summary, "", verdict.Delete(s.path, minewarden.FormatYAML, key...))
 }

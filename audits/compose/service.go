@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"github.com/minewarden/minewarden"
-	"github.com/minewarden/minewarden/internal/checks"
 	"github.com/minewarden/minewarden/internal/shady"
+	"github.com/minewarden/minewarden/internal/verdict"
 	"github.com/minewarden/minewarden/internal/yamltree"
 )
 
@@ -16,15 +16,15 @@ const format = minewarden.FormatYAML
 
 func (s *sheet) service(name string, n *yamltree.Node, key []string) {
 	ev := func(kv ...string) []minewarden.Evidence {
-		return checks.Evidence(append([]string{"service", name}, kv...)...)
+		return verdict.Evidence(append([]string{"service", name}, kv...)...)
 	}
 	if p := n.Pair("privileged"); p != nil && p.Value.True() {
-		s.Fail(rulePrivileged, s.atPair(p), name+" has privileged: true", s.repair("run without the host's devices and capabilities", "privileged: false",
-			checks.Set(s.path, format, false, child(key, "privileged")...)), ev()...)
+		s.Prove(rulePrivileged, s.atPair(p), name+" has privileged: true", s.repair("run without the host's devices and capabilities", "privileged: false",
+			verdict.Set(s.path, format, false, child(key, "privileged")...)), ev()...)
 	}
 	for _, h := range []struct{ field, rule string }{{"pid", rulePID}, {"network_mode", ruleNetwork}, {"ipc", ruleIPC}, {"uts", ruleIPC}, {"userns_mode", ruleIPC}} {
 		if p := n.Pair(h.field); p != nil && p.Value.Text() == "host" {
-			s.Fail(h.rule, s.atPair(p), fmt.Sprintf("%s has %s: host", name, h.field), s.remove("give the service a namespace of its own", child(key, h.field)), ev(h.field, "host")...)
+			s.Prove(h.rule, s.atPair(p), fmt.Sprintf("%s has %s: host", name, h.field), s.remove("give the service a namespace of its own", child(key, h.field)), ev(h.field, "host")...)
 		}
 	}
 	s.lists(name, n, key)
@@ -54,17 +54,17 @@ func (s *sheet) lists(name string, n *yamltree.Node, key []string) {
 			}
 		}
 		if len(bad) > 0 {
-			s.Fail(ruleCaps, s.at(add), name+" adds "+strings.Join(bad, " "), s.repair("leave out the capabilities that lead to the host",
-				fmt.Sprintf("cap_add: [%s]", strings.Join(keep, ", ")), checks.Set(s.path, format, keep, child(key, "cap_add")...)),
-				checks.Evidence("service", name, "capabilities", strings.Join(bad, " "))...)
+			s.Prove(ruleCaps, s.at(add), name+" adds "+strings.Join(bad, " "), s.repair("leave out the capabilities that lead to the host",
+				fmt.Sprintf("cap_add: [%s]", strings.Join(keep, ", ")), verdict.Set(s.path, format, keep, child(key, "cap_add")...)),
+				verdict.Evidence("service", name, "capabilities", strings.Join(bad, " "))...)
 		}
 	}
 	if opts := n.Get("security_opt"); opts != nil {
 		for i, o := range opts.Items {
 			switch strings.ReplaceAll(strings.ToLower(o.Text()), "=", ":") {
 			case "seccomp:unconfined", "apparmor:unconfined", "label:disable", "systempaths:unconfined":
-				s.Fail(ruleConfined, s.at(o), name+" has "+o.Text(), s.remove("keep the default profile", child(key, "security_opt", strconv.Itoa(i))),
-					checks.Evidence("service", name, "security_opt", o.Text())...)
+				s.Prove(ruleConfined, s.at(o), name+" has "+o.Text(), s.remove("keep the default profile", child(key, "security_opt", strconv.Itoa(i))),
+					verdict.Evidence("service", name, "security_opt", o.Text())...)
 			}
 		}
 	}
@@ -76,8 +76,8 @@ func (s *sheet) lists(name string, n *yamltree.Node, key []string) {
 			}
 			host, _, _ := strings.Cut(text, ":")
 			if hostDevice(host) {
-				s.Fail(ruleDevices, s.at(d), name+" gets "+host, s.remove("take the device away", child(key, "devices", strconv.Itoa(i))),
-					checks.Evidence("service", name, "device", host)...)
+				s.Prove(ruleDevices, s.at(d), name+" gets "+host, s.remove("take the device away", child(key, "devices", strconv.Itoa(i))),
+					verdict.Evidence("service", name, "device", host)...)
 			}
 		}
 	}
@@ -109,7 +109,7 @@ func (s *sheet) mount(name string, m *yamltree.Node, key []string) {
 			return
 		}
 		source, ro = m.Get("source").Text(), m.Get("read_only").True()
-		fix = s.repair("mount it read-only; what writes there will fail", "read_only: true", checks.Set(s.path, format, true, child(key, "read_only")...))
+		fix = s.repair("mount it read-only; what writes there will fail", "read_only: true", verdict.Set(s.path, format, true, child(key, "read_only")...))
 	} else {
 		parts := splitMount(m.Text())
 		if len(parts) < 2 {
@@ -122,24 +122,24 @@ func (s *sheet) mount(name string, m *yamltree.Node, key []string) {
 			}
 		}
 		fixed := parts[0] + ":" + parts[1] + ":ro"
-		fix = s.repair("mount it read-only; what writes there will fail", "- "+fixed, checks.Set(s.path, format, fixed, key...))
+		fix = s.repair("mount it read-only; what writes there will fail", "- "+fixed, verdict.Set(s.path, format, fixed, key...))
 	}
 	if !strings.HasPrefix(source, "/") {
 		return // a named volume, a path of the project, or a variable
 	}
 	clean := path.Clean(source)
-	ev := checks.Evidence("service", name, "source", source)
+	ev := verdict.Evidence("service", name, "source", source)
 	switch {
 	case isSocket(clean):
-		s.Fail(ruleSocket, s.at(m), name+" mounts "+source, s.remove("take the socket away; the service must do without Docker", key), ev...)
+		s.Prove(ruleSocket, s.at(m), name+" mounts "+source, s.remove("take the socket away; the service must do without Docker", key), ev...)
 	case clean == "/" && ro:
-		s.Fail(ruleHostRoot, s.at(m), name+" reads the whole host, its secrets too", nil, ev...)
+		s.Prove(ruleHostRoot, s.at(m), name+" reads the whole host, its secrets too", nil, ev...)
 	case clean == "/":
-		s.Fail(ruleHostRoot, s.at(m), name+" mounts the host's root", nil, ev...)
+		s.Prove(ruleHostRoot, s.at(m), name+" mounts the host's root", nil, ev...)
 	case sensitive(clean) && !ro:
-		s.Fail(ruleHostRoot, s.at(m), name+" mounts "+source+" of the host for writing", fix, ev...)
+		s.Prove(ruleHostRoot, s.at(m), name+" mounts "+source+" of the host for writing", fix, ev...)
 	case system(clean) && !ro:
-		s.Fail(ruleHostPath, s.at(m), name+" writes to "+source+" of the host", fix, ev...)
+		s.Prove(ruleHostPath, s.at(m), name+" writes to "+source+" of the host", fix, ev...)
 	}
 }
 
@@ -226,7 +226,7 @@ func (s *sheet) port(name string, p *yamltree.Node, key []string) {
 		if p.Get("published") == nil {
 			return
 		}
-		fix = s.repair("publish on loopback only", `host_ip: 127.0.0.1`, checks.Set(s.path, format, "127.0.0.1", child(key, "host_ip")...))
+		fix = s.repair("publish on loopback only", `host_ip: 127.0.0.1`, verdict.Set(s.path, format, "127.0.0.1", child(key, "host_ip")...))
 	} else {
 		text, _, _ := strings.Cut(p.Text(), "/")
 		rest := text
@@ -247,20 +247,20 @@ func (s *sheet) port(name string, p *yamltree.Node, key []string) {
 		target = parts[len(parts)-1]
 		if len(parts) == 2 {
 			fixed := "127.0.0.1:" + parts[0] + ":" + p.Text()[strings.LastIndex(p.Text(), ":")+1:]
-			fix = s.repair("publish on loopback only", `- "`+fixed+`"`, checks.Set(s.path, format, fixed, key...))
+			fix = s.repair("publish on loopback only", `- "`+fixed+`"`, verdict.Set(s.path, format, fixed, key...))
 		}
 	}
 	what := controlPort(target)
 	if what == "" || host != "" && !shady.AllAddresses(host) {
 		return
 	}
-	s.Fail(rulePublished, s.at(p), fmt.Sprintf("%s publishes port %s (%s) on every address", name, target, what), fix, checks.Evidence("service", name, "port", target)...)
+	s.Prove(rulePublished, s.at(p), fmt.Sprintf("%s publishes port %s (%s) on every address", name, target, what), fix, verdict.Evidence("service", name, "port", target)...)
 }
 
 func (s *sheet) commands(name string, n *yamltree.Node) {
 	image := n.Get("image").Text()
 	if v := s.a.judge.Image(image); v.Kind == shady.Miner {
-		s.Fail(ruleMiner, s.atPair(n.Pair("image")), name+" runs the image "+image, nil, checks.Evidence("service", name, "image", image)...)
+		s.Prove(ruleMiner, s.atPair(n.Pair("image")), name+" runs the image "+image, nil, verdict.Evidence("service", name, "image", image)...)
 	}
 	var argv []string
 	var where *yamltree.Node
@@ -277,9 +277,9 @@ func (s *sheet) commands(name string, n *yamltree.Node) {
 		text := strings.Join(words, " ")
 		switch v := s.a.judge.Command(text); v.Kind {
 		case shady.Miner:
-			s.Fail(ruleMiner, s.at(c), name+" starts "+v.Text, nil, checks.Evidence("service", name, "command", text)...)
+			s.Prove(ruleMiner, s.at(c), name+" starts "+v.Text, nil, verdict.Evidence("service", name, "command", text)...)
 		case shady.Downloader:
-			s.Fail(ruleDownloader, s.at(c), name+" runs "+v.Text, nil, checks.Evidence("service", name, "command", text)...)
+			s.Prove(ruleDownloader, s.at(c), name+" runs "+v.Text, nil, verdict.Evidence("service", name, "command", text)...)
 		}
 		argv = append(argv, words...)
 	}
@@ -290,7 +290,7 @@ func (s *sheet) commands(name string, n *yamltree.Node) {
 		argv = append([]string{program(image)}, argv...)
 	}
 	for _, f := range shady.Flaws(argv) {
-		s.Fail(ruleFlags, s.at(where), fmt.Sprintf("%s starts %s with %s: %s", name, f.Product, f.Text, f.Why), nil, checks.Evidence("service", name, "flag", f.Text)...)
+		s.Prove(ruleFlags, s.at(where), fmt.Sprintf("%s starts %s with %s: %s", name, f.Product, f.Text, f.Why), nil, verdict.Evidence("service", name, "flag", f.Text)...)
 	}
 }
 
@@ -330,35 +330,35 @@ func (s *sheet) environment(name string, n *yamltree.Node, key []string) {
 	for _, e := range es {
 		set := func(summary, v string) *minewarden.Repair {
 			if e.list {
-				return s.repair(summary, "- "+e.k+"="+v, checks.Set(s.path, format, e.k+"="+v, e.key...))
+				return s.repair(summary, "- "+e.k+"="+v, verdict.Set(s.path, format, e.k+"="+v, e.key...))
 			}
-			return s.repair(summary, e.k+`: "`+v+`"`, checks.Set(s.path, format, v, e.key...))
+			return s.repair(summary, e.k+`: "`+v+`"`, verdict.Set(s.path, format, v, e.key...))
 		}
-		ev := checks.Evidence("service", name, "variable", e.k)
+		ev := verdict.Evidence("service", name, "variable", e.k)
 		switch e.k {
 		case "DOCKER_TLS_CERTDIR":
 			if e.v == "" && dind {
-				s.Fail(ruleDockerTLS, e.at, name+" serves Docker without TLS: DOCKER_TLS_CERTDIR is empty", set("make and use certificates", "/certs"), ev...)
+				s.Prove(ruleDockerTLS, e.at, name+" serves Docker without TLS: DOCKER_TLS_CERTDIR is empty", set("make and use certificates", "/certs"), ev...)
 			}
 		case "DOCKER_HOST":
 			if strings.HasPrefix(e.v, "tcp://") && strings.Contains(e.v, ":2375") {
-				s.Possible(ruleDockerTLS, 0.7, e.at, name+" reaches Docker without TLS: "+e.v, nil, ev...)
+				s.Suspect(ruleDockerTLS, 0.7, e.at, name+" reaches Docker without TLS: "+e.v, nil, ev...)
 			}
 		case "GITEA__security__DISABLE_GIT_HOOKS":
 			if strings.EqualFold(e.v, "false") {
-				s.Fail(ruleEnv, e.at, name+" lets users who may edit hooks run commands on the server", set("switch git hooks off", "true"), ev...)
+				s.Prove(ruleEnv, e.at, name+" lets users who may edit hooks run commands on the server", set("switch git hooks off", "true"), ev...)
 			}
 		case "GITEA__service__DISABLE_REGISTRATION":
 			if strings.EqualFold(e.v, "false") {
-				s.Fail(ruleEnv, e.at, name+" lets anyone register", set("switch registration off", "true"), ev...)
+				s.Prove(ruleEnv, e.at, name+" lets anyone register", set("switch registration off", "true"), ev...)
 			}
 		case "GITEA__security__INSTALL_LOCK":
 			if strings.EqualFold(e.v, "false") {
-				s.Fail(ruleEnv, e.at, name+" shows the installation page to whoever comes first", set("lock the installation", "true"), ev...)
+				s.Prove(ruleEnv, e.at, name+" shows the installation page to whoever comes first", set("lock the installation", "true"), ev...)
 			}
 		case "CONSUL_LOCAL_CONFIG":
 			if strings.Contains(strings.ReplaceAll(e.v, " ", ""), `"enable_script_checks":true`) {
-				s.Fail(ruleEnv, e.at, name+" lets the HTTP API register checks that run commands", nil, ev...)
+				s.Prove(ruleEnv, e.at, name+" lets the HTTP API register checks that run commands", nil, ev...)
 			}
 		}
 	}

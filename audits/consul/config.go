@@ -76,7 +76,7 @@ func (a *auditor) file(t mw.Target) (mw.Verdict, error) {
 	if own == 0 {
 		return mw.Verdict{}, nil
 	}
-	b := verdict.New("consul", t, a.now(), rules())
+	b := verdict.New("consul", t, a.now, rules())
 	c := &agentConf{a: a, b: b, trees: []*conftree.Node{tree}, edit: t.Path, line: t.Line, missing: inFile}
 	if agent {
 		c.judge()
@@ -326,7 +326,7 @@ func (a *auditor) host(_ context.Context, t mw.Target) (mw.Verdict, error) {
 	if t.Root == nil {
 		return mw.Verdict{}, errors.New("audit consul: the host target has no files")
 	}
-	b := verdict.New("consul", t, a.now(), rules())
+	b := verdict.New("consul", t, a.now, rules())
 	cmds, err := hostfs.Commands(t.Root, "consul")
 	var agents []hostfs.Command
 	for _, c := range cmds {

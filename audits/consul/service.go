@@ -61,7 +61,7 @@ func (a *auditor) service(ctx context.Context, t mw.Target) (mw.Verdict, error) 
 		return mw.Verdict{}, fmt.Errorf("audit consul: %w", err)
 	}
 	defer c.Close()
-	s := &session{a: a, c: c, t: t, b: verdict.New("consul", t, a.now(), rules())}
+	s := &session{a: a, c: c, t: t, b: verdict.New("consul", t, a.now, rules())}
 	first, err := c.Settle(ctx, "/v1/acl/policies")
 	switch {
 	case errors.Is(err, probe.ErrClientCert):

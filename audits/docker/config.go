@@ -35,7 +35,7 @@ func (a *auditor) file(t mw.Target) (mw.Verdict, error) {
 	if !a.Claims(t.Path, t.Data[:min(len(t.Data), mw.ClaimHead)]) {
 		return mw.Verdict{}, nil
 	}
-	b := verdict.New("docker", t, a.now(), rules())
+	b := verdict.New("docker", t, a.now, rules())
 	d := &daemon{b: b, line: t.Line}
 	if isUnit(strings.ToLower(path.Base(t.Path))) {
 		for _, c := range hostfs.ParseUnit(t.Path, string(t.Data)) {

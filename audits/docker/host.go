@@ -20,7 +20,7 @@ func (a *auditor) host(_ context.Context, t mw.Target) (mw.Verdict, error) {
 	if t.Root == nil {
 		return mw.Verdict{}, errors.New("audit docker: the host target has no files")
 	}
-	b := verdict.New("docker", t, a.now(), rules())
+	b := verdict.New("docker", t, a.now, rules())
 	cmds, cerr := hostfs.Commands(t.Root, "docker")
 	if len(cmds) == 0 {
 		if _, err := fs.Stat(t.Root, "etc/docker/daemon.json"); err != nil {

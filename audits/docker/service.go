@@ -30,7 +30,7 @@ func (a *auditor) service(ctx context.Context, t mw.Target) (mw.Verdict, error) 
 		return mw.Verdict{}, fmt.Errorf("audit docker: %w", err)
 	}
 	defer c.Close()
-	s := &session{a: a, c: c, t: t, b: verdict.New("docker", t, a.now(), rules())}
+	s := &session{a: a, c: c, t: t, b: verdict.New("docker", t, a.now, rules())}
 	first, err := c.Settle(ctx, "/version")
 	switch {
 	case errors.Is(err, probe.ErrClientCert):

@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/minewarden/minewarden"
-	"github.com/minewarden/minewarden/internal/checks"
 	"github.com/minewarden/minewarden/internal/shady"
+	"github.com/minewarden/minewarden/internal/verdict"
 )
 
 //go:embed README.md
@@ -185,7 +185,7 @@ func (a *auditor) Audit(_ context.Context, target minewarden.Target) (minewarden
 	if target.Kind != minewarden.TargetFile || !a.from.Match(target.Data) {
 		return minewarden.Verdict{}, nil
 	}
-	s := checks.New("dockerfile", target, a.now, a.rules)
+	s := verdict.New("dockerfile", target, a.now, a.rules)
 	user, userLine, last := "", 0, 1
 	starts := false
 	var entry []string
@@ -197,7 +197,7 @@ func (a *auditor) Audit(_ context.Context, target minewarden.Target) (minewarden
 			user, userLine, starts, entry = "", in.line, false, nil // of the last stage alone the user counts
 			if f := strings.Fields(in.text); len(f) > 0 {
 				if v := a.judge.Image(f[0]); v.Kind == shady.Miner {
-					s.Fail(ruleMiner, at(0), "the image is built from "+f[0], nil, checks.Evidence("image", f[0])...)
+					s.Prove(ruleMiner, at(0), "the image is built from "+f[0], nil, verdict.Evidence("image", f[0])...)
 				}
 				if strings.Contains(f[0], "nonroot") || strings.Contains(f[0], "rootless") {
 					user = "nonroot"
@@ -210,17 +210,17 @@ func (a *auditor) Audit(_ context.Context, target minewarden.Target) (minewarden
 			a.run(s, in, at)
 		case "ADD", "COPY", "ENV":
 			if v := a.judge.Command(in.text); v.Kind == shady.Miner {
-				s.Fail(ruleMiner, at(v.At), in.word+" brings "+v.Text, nil, checks.Evidence("instruction", in.word+" "+in.text)...)
+				s.Prove(ruleMiner, at(v.At), in.word+" brings "+v.Text, nil, verdict.Evidence("instruction", in.word+" "+in.text)...)
 			}
 			if f := strings.Fields(in.text); in.word == "ADD" && !strings.Contains(in.text, "--checksum") {
 				for _, w := range f {
 					if strings.HasPrefix(w, "http://") {
-						s.Fail(ruleNoVerify, at(strings.Index(in.text, w)), "ADD takes "+w+" without encryption or checksum", nil, checks.Evidence("instruction", "ADD "+in.text)...)
+						s.Prove(ruleNoVerify, at(strings.Index(in.text, w)), "ADD takes "+w+" without encryption or checksum", nil, verdict.Evidence("instruction", "ADD "+in.text)...)
 					}
 				}
 			}
 			if m := a.noVerify.FindString(in.text); in.word == "ENV" && m != "" {
-				s.Fail(ruleNoVerify, at(strings.Index(in.text, m)), "ENV switches the check of certificates off: "+m, nil, checks.Evidence("instruction", "ENV "+in.text)...)
+				s.Prove(ruleNoVerify, at(strings.Index(in.text, m)), "ENV switches the check of certificates off: "+m, nil, verdict.Evidence("instruction", "ENV "+in.text)...)
 			}
 		case "CMD", "ENTRYPOINT":
 			starts = true
@@ -228,21 +228,21 @@ func (a *auditor) Audit(_ context.Context, target minewarden.Target) (minewarden
 			text := strings.Join(argv, " ")
 			switch v := a.judge.Command(text); v.Kind {
 			case shady.Miner:
-				s.Fail(ruleMiner, at(0), "the image starts "+v.Text, nil, checks.Evidence("command", text)...)
+				s.Prove(ruleMiner, at(0), "the image starts "+v.Text, nil, verdict.Evidence("command", text)...)
 			case shady.Downloader:
-				s.Fail(ruleDownloader, at(0), "the image runs "+v.Text, nil, checks.Evidence("command", text)...)
+				s.Prove(ruleDownloader, at(0), "the image runs "+v.Text, nil, verdict.Evidence("command", text)...)
 			}
 			entry = append(entry, argv...)
 			for _, f := range shady.Flaws(entry) {
-				s.Fail(ruleFlags, at(0), fmt.Sprintf("the image starts %s with %s: %s", f.Product, f.Text, f.Why), nil, checks.Evidence("flag", f.Text)...)
+				s.Prove(ruleFlags, at(0), fmt.Sprintf("the image starts %s with %s: %s", f.Product, f.Text, f.Why), nil, verdict.Evidence("flag", f.Text)...)
 			}
 		}
 	}
 	switch {
 	case user == "root" || user == "0":
-		s.Fail(ruleRoot, s.File(target.Path, userLine, 1), "the last USER is "+user, a.userRepair(), checks.Evidence("user", user)...)
+		s.Prove(ruleRoot, s.File(target.Path, userLine, 1), "the last USER is "+user, a.userRepair(), verdict.Evidence("user", user)...)
 	case user == "" && starts:
-		s.Possible(ruleRoot, 0.6, s.File(target.Path, max(userLine, 1), 1), fmt.Sprintf("no USER follows the last FROM (until line %d); the base image decides", last), a.userRepair())
+		s.Suspect(ruleRoot, 0.6, s.File(target.Path, max(userLine, 1), 1), fmt.Sprintf("no USER follows the last FROM (until line %d); the base image decides", last), a.userRepair())
 	}
 	for _, r := range a.rules {
 		s.Pass(r.ID, "no instruction does")
@@ -254,20 +254,20 @@ func (a *auditor) userRepair() *minewarden.Repair {
 	return &minewarden.Repair{Summary: "run as an account without rights; files it writes must belong to it", Config: "USER 65532:65532", Format: minewarden.FormatDockerfile}
 }
 
-func (a *auditor) run(s *checks.Sheet, in instruction, at func(int) minewarden.Subject) {
-	ev := checks.Evidence("instruction", "RUN "+clip(in.text))
+func (a *auditor) run(s *verdict.Builder, in instruction, at func(int) minewarden.Subject) {
+	ev := verdict.Evidence("instruction", "RUN "+clip(in.text))
 	switch v := a.judge.Command(in.text); v.Kind {
 	case shady.Miner:
-		s.Fail(ruleMiner, at(v.At), "RUN brings or starts "+v.Text, nil, ev...)
+		s.Prove(ruleMiner, at(v.At), "RUN brings or starts "+v.Text, nil, ev...)
 	case shady.Downloader:
-		s.Fail(ruleDownloader, at(v.At), "RUN does "+v.Text, nil, ev...)
+		s.Prove(ruleDownloader, at(v.At), "RUN does "+v.Text, nil, ev...)
 	}
 	for _, f := range strings.Fields(in.text) {
 		if !strings.HasPrefix(f, "--") {
 			break
 		}
 		if f == "--security=insecure" || f == "--network=host" {
-			s.Fail(ruleInsecure, at(strings.Index(in.text, f)), "RUN asks for "+f, nil, ev...)
+			s.Prove(ruleInsecure, at(strings.Index(in.text, f)), "RUN asks for "+f, nil, ev...)
 		}
 	}
 	for _, p := range []struct {
@@ -275,7 +275,7 @@ func (a *auditor) run(s *checks.Sheet, in instruction, at func(int) minewarden.S
 		rule, says string
 	}{{a.noVerify, ruleNoVerify, "RUN skips the check of the server: "}, {a.writable, ruleWritable, "RUN does "}, {a.sudo, ruleSudo, "RUN writes "}} {
 		if m := p.re.FindString(in.text); m != "" {
-			s.Fail(p.rule, at(strings.Index(in.text, m)), p.says+clip(m), nil, ev...)
+			s.Prove(p.rule, at(strings.Index(in.text, m)), p.says+clip(m), nil, ev...)
 		}
 	}
 }

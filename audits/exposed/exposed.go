@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"github.com/minewarden/minewarden"
-	"github.com/minewarden/minewarden/internal/checks"
 	"github.com/minewarden/minewarden/internal/probe"
+	"github.com/minewarden/minewarden/internal/verdict"
 )
 
 //go:embed README.md
@@ -77,7 +77,7 @@ func (a *auditor) Audit(ctx context.Context, target minewarden.Target) (mineward
 	}
 	for _, s := range a.services {
 		if s.name == target.Product {
-			sheet := checks.New("exposed", target, a.now, a.rules)
+			sheet := verdict.New("exposed", target, a.now, a.rules)
 			var err error
 			switch s.name {
 			case "redis":
@@ -100,7 +100,7 @@ func subject(t minewarden.Target) minewarden.Subject {
 	return minewarden.Subject{Type: minewarden.SubjectService, ID: t.URL, Name: t.Product}
 }
 
-func (a *auditor) http(ctx context.Context, s *checks.Sheet, target minewarden.Target, svc service) error {
+func (a *auditor) http(ctx context.Context, s *verdict.Builder, target minewarden.Target, svc service) error {
 	target.Access.Token, target.Access.Cert, target.Access.Key = "", nil, "" // the question is what a stranger gets
 	c, err := probe.New(target.URL, target.Access, probe.Options{})
 	if err != nil {
@@ -117,7 +117,7 @@ func (a *auditor) http(ctx context.Context, s *checks.Sheet, target minewarden.T
 	}
 	switch {
 	case open:
-		s.Fail(rule(svc.name), subject(target), r.String()+" and showed what only its owner should see", nil, checks.Evidence("request", "GET "+svc.path)...)
+		s.Prove(rule(svc.name), subject(target), r.String()+" and showed what only its owner should see", nil, verdict.Evidence("request", "GET "+svc.path)...)
 	case r.Status == 401 || r.Status == 403 || r.Redirect != "" && strings.Contains(strings.ToLower(r.Redirect), "login"):
 		s.Pass(rule(svc.name), r.String()+": it asks who calls")
 	default:
@@ -127,7 +127,7 @@ func (a *auditor) http(ctx context.Context, s *checks.Sheet, target minewarden.T
 }
 
 // raw sends one message and judges the answer.
-func (a *auditor) raw(ctx context.Context, s *checks.Sheet, target minewarden.Target, svc service, message []byte, judge func([]byte) (open, known bool, says string)) error {
+func (a *auditor) raw(ctx context.Context, s *verdict.Builder, target minewarden.Target, svc service, message []byte, judge func([]byte) (open, known bool, says string)) error {
 	addr := target.URL
 	if u, err := url.Parse(target.URL); err == nil && u.Host != "" {
 		addr = u.Host
@@ -159,7 +159,7 @@ func (a *auditor) raw(ctx context.Context, s *checks.Sheet, target minewarden.Ta
 	open, known, says := judge(buf[:n])
 	switch {
 	case open:
-		s.Fail(rule(svc.name), subject(target), "it answered a stranger: "+says, nil, checks.Evidence("answer", says)...)
+		s.Prove(rule(svc.name), subject(target), "it answered a stranger: "+says, nil, verdict.Evidence("answer", says)...)
 	case known:
 		s.Pass(rule(svc.name), "it asks who calls: "+says)
 	default:

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/minewarden/minewarden"
-	"github.com/minewarden/minewarden/internal/checks"
+	"github.com/minewarden/minewarden/internal/verdict"
 )
 
 //go:embed README.md
@@ -64,7 +64,7 @@ func (a *auditor) Audit(_ context.Context, target minewarden.Target) (minewarden
 	if target.Kind != minewarden.TargetHost {
 		return minewarden.Verdict{}, nil
 	}
-	s := checks.New("firmware", target, a.now, a.rules)
+	s := verdict.New("firmware", target, a.now, a.rules)
 	host := minewarden.Subject{Type: minewarden.SubjectHost, ID: target.Name}
 	if _, err := fs.Stat(target.Root, "sys/firmware"); err != nil {
 		s.Rest(minewarden.StatusUnknown, "there is no /sys/firmware to read: the host does not run, or hides it")
@@ -79,9 +79,9 @@ func (a *auditor) Audit(_ context.Context, target minewarden.Target) (minewarden
 // efiVariable is the name of the global variables of UEFI.
 const efiGUID = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
 
-func (a *auditor) secureBoot(s *checks.Sheet, root fs.FS, host minewarden.Subject) {
+func (a *auditor) secureBoot(s *verdict.Builder, root fs.FS, host minewarden.Subject) {
 	if _, err := fs.Stat(root, "sys/firmware/efi"); errors.Is(err, fs.ErrNotExist) {
-		s.Fail(ruleSecureBoot, host, "the host was started by a legacy BIOS, or its firmware is hidden by a hypervisor: there is no /sys/firmware/efi", nil)
+		s.Prove(ruleSecureBoot, host, "the host was started by a legacy BIOS, or its firmware is hidden by a hypervisor: there is no /sys/firmware/efi", nil)
 		return
 	}
 	b, err := read(root, "sys/firmware/efi/efivars/SecureBoot-"+efiGUID)
@@ -92,16 +92,16 @@ func (a *auditor) secureBoot(s *checks.Sheet, root fs.FS, host minewarden.Subjec
 		s.Unknown(ruleSecureBoot, fmt.Sprintf("the variable SecureBoot has %d bytes, want 5", len(b)))
 	case b[4] == 1:
 		if setup, err := read(root, "sys/firmware/efi/efivars/SetupMode-"+efiGUID); err == nil && len(setup) == 5 && setup[4] == 1 {
-			s.Fail(ruleSecureBoot, host, "Secure Boot is on, but in setup mode: anyone may enrol keys", nil)
+			s.Prove(ruleSecureBoot, host, "Secure Boot is on, but in setup mode: anyone may enrol keys", nil)
 			return
 		}
 		s.Pass(ruleSecureBoot, "the variable SecureBoot is 1")
 	default:
-		s.Fail(ruleSecureBoot, host, "the variable SecureBoot is 0", nil)
+		s.Prove(ruleSecureBoot, host, "the variable SecureBoot is 0", nil)
 	}
 }
 
-func (a *auditor) bios(s *checks.Sheet, root fs.FS, host minewarden.Subject) {
+func (a *auditor) bios(s *verdict.Builder, root fs.FS, host minewarden.Subject) {
 	word := func(name string) string {
 		b, err := read(root, "sys/class/dmi/id/"+name)
 		if err != nil {
@@ -117,15 +117,15 @@ func (a *auditor) bios(s *checks.Sheet, root fs.FS, host minewarden.Subject) {
 		return
 	}
 	if age := a.now().Sub(made); age > maxAge {
-		s.Fail(ruleAge, host, fmt.Sprintf("firmware %s is of %s, %d years ago", version, made.Format("2006-01-02"), int(age.Hours()/24/365)), nil, checks.Evidence("bios_version", version, "bios_date", date)...)
+		s.Prove(ruleAge, host, fmt.Sprintf("firmware %s is of %s, %d years ago", version, made.Format("2006-01-02"), int(age.Hours()/24/365)), nil, verdict.Evidence("bios_version", version, "bios_date", date)...)
 		return
 	}
 	s.Pass(ruleAge, "firmware "+version+" is of "+made.Format("2006-01-02"))
 }
 
-func measured(s *checks.Sheet, root fs.FS, host minewarden.Subject) {
+func measured(s *verdict.Builder, root fs.FS, host minewarden.Subject) {
 	if _, err := fs.Stat(root, "sys/class/tpm/tpm0"); err != nil {
-		s.Fail(ruleMeasured, host, "the kernel sees no TPM", nil)
+		s.Prove(ruleMeasured, host, "the kernel sees no TPM", nil)
 		return
 	}
 	b, err := read(root, "sys/kernel/security/tpm0/binary_bios_measurements")
@@ -135,7 +135,7 @@ func measured(s *checks.Sheet, root fs.FS, host minewarden.Subject) {
 	case err != nil:
 		s.Unknown(ruleMeasured, "the TPM's event log cannot be read: "+err.Error())
 	case len(b) == 0:
-		s.Fail(ruleMeasured, host, "the TPM's event log is empty", nil)
+		s.Prove(ruleMeasured, host, "the TPM's event log is empty", nil)
 	default:
 		s.Pass(ruleMeasured, fmt.Sprintf("the TPM's event log is there (%d bytes or more)", len(b)))
 	}

@@ -48,7 +48,7 @@ func (a *auditor) file(t mw.Target) (mw.Verdict, error) {
 	if !isGitea(tree) {
 		return mw.Verdict{}, nil
 	}
-	b := verdict.New("gitea", t, a.now(), rules())
+	b := verdict.New("gitea", t, a.now, rules())
 	(&conf{b: b, tree: tree, file: t.Path, line: t.Line}).judge()
 	return b.Verdict(), nil
 }
@@ -149,7 +149,7 @@ func (a *auditor) host(ctx context.Context, t mw.Target) (mw.Verdict, error) {
 	if t.Root == nil {
 		return mw.Verdict{}, errors.New("audit gitea: the host target has no files")
 	}
-	b := verdict.New("gitea", t, a.now(), rules())
+	b := verdict.New("gitea", t, a.now, rules())
 	cmds, cerr := hostfs.Commands(t.Root, "gitea")
 	type place struct{ below, name string }
 	var places []place

@@ -32,7 +32,7 @@ func (a *auditor) service(ctx context.Context, t mw.Target) (mw.Verdict, error) 
 		return mw.Verdict{}, fmt.Errorf("audit gitea: %w", err)
 	}
 	defer c.Close()
-	s := &session{a: a, c: c, t: t, b: verdict.New("gitea", t, a.now(), rules())}
+	s := &session{a: a, c: c, t: t, b: verdict.New("gitea", t, a.now, rules())}
 	root, err := c.Settle(ctx, "/")
 	if err != nil {
 		return mw.Verdict{}, fmt.Errorf("audit gitea at %s: %w", t.URL, err)

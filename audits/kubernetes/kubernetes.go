@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/minewarden/minewarden"
-	"github.com/minewarden/minewarden/internal/checks"
 	"github.com/minewarden/minewarden/internal/shady"
+	"github.com/minewarden/minewarden/internal/verdict"
 	"github.com/minewarden/minewarden/internal/yamltree"
 )
 
@@ -64,7 +64,7 @@ func (a *auditor) Audit(_ context.Context, target minewarden.Target) (minewarden
 }
 
 func (a *auditor) manifests(target minewarden.Target, docs []*yamltree.Node) minewarden.Verdict {
-	s := &sheet{Sheet: checks.New("kubernetes", target, a.now, a.rules), a: a, path: target.Path}
+	s := &sheet{Builder: verdict.New("kubernetes", target, a.now, a.rules), a: a, path: target.Path}
 	for i, d := range docs {
 		var prefix []string
 		if len(docs) > 1 {
@@ -94,7 +94,7 @@ var podRules = [...]string{rulePrivileged, ruleRuntimeSocket, ruleHostRoot, rule
 	ruleCapabilities, ruleEscalation, ruleRunAsRoot, ruleToken, ruleMiner, ruleDownloader, ruleFlags}
 
 type sheet struct {
-	*checks.Sheet
+	*verdict.Builder
 	a                       *auditor
 	path                    string
 	objects, pods, bindings int
@@ -153,7 +153,7 @@ func (s *sheet) edit(summary, config string, edits ...minewarden.Edit) *mineward
 }
 
 func (s *sheet) set(summary, config string, value any, key []string) *minewarden.Repair {
-	return s.edit(summary, config, checks.Set(s.path, minewarden.FormatYAML, value, key...))
+	return s.edit(summary, config, verdict.Set(s.path, minewarden.FormatYAML, value, key...))
 }
 
-func evidence(kv ...string) []minewarden.Evidence { return checks.Evidence(kv...) }
+func evidence(kv ...string) []minewarden.Evidence { return verdict.Evidence(kv...) }

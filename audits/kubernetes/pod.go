@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"github.com/minewarden/minewarden"
-	"github.com/minewarden/minewarden/internal/checks"
 	"github.com/minewarden/minewarden/internal/shady"
+	"github.com/minewarden/minewarden/internal/verdict"
 	"github.com/minewarden/minewarden/internal/yamltree"
 )
 
@@ -19,7 +19,7 @@ func (s *sheet) pod(name string, spec *yamltree.Node, key []string) {
 	s.pods++
 	for _, h := range []struct{ field, rule string }{{"hostPID", ruleHostPID}, {"hostNetwork", ruleHostNetwork}, {"hostIPC", ruleHostIPC}} {
 		if p := spec.Pair(h.field); p != nil && p.Value.True() {
-			s.Fail(h.rule, s.atPair(p), fmt.Sprintf("%s has %s: true", name, h.field),
+			s.Prove(h.rule, s.atPair(p), fmt.Sprintf("%s has %s: true", name, h.field),
 				s.set("share the namespace no more", h.field+": false", false, child(key, h.field)), evidence("object", name, h.field, "true")...)
 		}
 	}
@@ -83,13 +83,13 @@ func (s *sheet) volumes(name string, spec *yamltree.Node, key []string) {
 		ev := evidence("object", name, "volume", vol, "hostPath", p, "mounted", strings.Join(at, " "))
 		switch {
 		case isSocket(clean):
-			s.Fail(ruleRuntimeSocket, s.atPair(hp), fmt.Sprintf("%s mounts %s", name, p), nil, ev...)
+			s.Prove(ruleRuntimeSocket, s.atPair(hp), fmt.Sprintf("%s mounts %s", name, p), nil, ev...)
 		case isSensitive(clean) && (writable || clean == "/" || !mounted):
-			s.Fail(ruleHostRoot, s.atPair(hp), fmt.Sprintf("%s mounts %s of the host", name, p), s.readOnly(spec, vol, key), ev...)
+			s.Prove(ruleHostRoot, s.atPair(hp), fmt.Sprintf("%s mounts %s of the host", name, p), s.readOnly(spec, vol, key), ev...)
 		case isSensitive(clean):
-			s.Possible(ruleHostPath, 0.6, s.atPair(hp), fmt.Sprintf("%s reads %s of the host", name, p), nil, ev...)
+			s.Suspect(ruleHostPath, 0.6, s.atPair(hp), fmt.Sprintf("%s reads %s of the host", name, p), nil, ev...)
 		case writable:
-			s.Fail(ruleHostPath, s.atPair(hp), fmt.Sprintf("%s writes to %s of the host", name, p), s.readOnly(spec, vol, key), ev...)
+			s.Prove(ruleHostPath, s.atPair(hp), fmt.Sprintf("%s writes to %s of the host", name, p), s.readOnly(spec, vol, key), ev...)
 		}
 	}
 }
@@ -136,7 +136,7 @@ func (s *sheet) readOnly(spec *yamltree.Node, vol string, key []string) *minewar
 	}
 	eachMount(spec, vol, func(list string, i, j int, m *yamltree.Node) {
 		if !m.Get("readOnly").True() {
-			r.Edits = append(r.Edits, checks.Set(s.path, minewarden.FormatYAML, true, child(key, list, strconv.Itoa(i), "volumeMounts", strconv.Itoa(j), "readOnly")...))
+			r.Edits = append(r.Edits, verdict.Set(s.path, minewarden.FormatYAML, true, child(key, list, strconv.Itoa(i), "volumeMounts", strconv.Itoa(j), "readOnly")...))
 		}
 	})
 	if len(r.Edits) == 0 {
@@ -151,7 +151,7 @@ func (s *sheet) token(name string, spec *yamltree.Node, key []string) {
 		account = spec.Get("serviceAccount").Text()
 	}
 	if (account == "" || account == "default") && !spec.Get("automountServiceAccountToken").False() {
-		s.Fail(ruleToken, s.at(spec), name+" runs as the default service account with its token mounted",
+		s.Prove(ruleToken, s.at(spec), name+" runs as the default service account with its token mounted",
 			s.set("mount no token; a pod that calls the API server needs an account of its own", "automountServiceAccountToken: false", false,
 				child(key, "automountServiceAccountToken")), evidence("object", name)...)
 	}
@@ -165,15 +165,15 @@ func (s *sheet) security(name string, sc *yamltree.Node, key []string, pod bool)
 		return
 	}
 	if p := sc.Pair("privileged"); p != nil && p.Value.True() && !pod {
-		s.Fail(rulePrivileged, s.atPair(p), name+" has privileged: true",
+		s.Prove(rulePrivileged, s.atPair(p), name+" has privileged: true",
 			s.set("run without the host's devices and capabilities", "privileged: false", false, child(key, "privileged")), evidence("object", name)...)
 	}
 	if p := sc.Pair("allowPrivilegeEscalation"); p != nil && p.Value.True() {
-		s.Fail(ruleEscalation, s.atPair(p), name+" has allowPrivilegeEscalation: true",
+		s.Prove(ruleEscalation, s.atPair(p), name+" has allowPrivilegeEscalation: true",
 			s.set("ignore set-uid bits in the container", "allowPrivilegeEscalation: false", false, child(key, "allowPrivilegeEscalation")), evidence("object", name)...)
 	}
 	if p := sc.Pair("runAsUser"); p != nil && p.Value.Text() == "0" {
-		s.Fail(ruleRunAsRoot, s.atPair(p), name+" has runAsUser: 0", nil, evidence("object", name)...)
+		s.Prove(ruleRunAsRoot, s.atPair(p), name+" has runAsUser: 0", nil, evidence("object", name)...)
 	}
 	add := sc.At("capabilities", "add")
 	if add == nil {
@@ -191,7 +191,7 @@ func (s *sheet) security(name string, sc *yamltree.Node, key []string, pod bool)
 		if keep == nil {
 			keep = []string{}
 		}
-		s.Fail(ruleCapabilities, s.at(add), fmt.Sprintf("%s adds %s", name, strings.Join(bad, " ")),
+		s.Prove(ruleCapabilities, s.at(add), fmt.Sprintf("%s adds %s", name, strings.Join(bad, " ")),
 			s.set("leave out the capabilities that lead to the host", fmt.Sprintf("add: [%s]", strings.Join(keep, ", ")), keep, child(key, "capabilities", "add")),
 			evidence("object", name, "capabilities", strings.Join(bad, " "))...)
 	}
@@ -218,14 +218,14 @@ func (s *sheet) container(name string, c *yamltree.Node, key []string) {
 		where = c.Get("args")
 	}
 	if v := s.a.judge.Image(image); v.Kind == shady.Miner {
-		s.Fail(ruleMiner, s.atPair(c.Pair("image")), cname+" runs the image "+image, nil, evidence("object", name, "image", image)...)
+		s.Prove(ruleMiner, s.atPair(c.Pair("image")), cname+" runs the image "+image, nil, evidence("object", name, "image", image)...)
 	} else if v := s.a.judge.Command(text); where != nil && v.Kind == shady.Miner {
-		s.Fail(ruleMiner, s.at(where), cname+" starts "+v.Text, nil, evidence("object", name, "command", text)...)
+		s.Prove(ruleMiner, s.at(where), cname+" starts "+v.Text, nil, evidence("object", name, "command", text)...)
 	} else if where != nil && v.Kind == shady.Downloader {
-		s.Fail(ruleDownloader, s.at(where), cname+" runs "+v.Text, nil, evidence("object", name, "command", text)...)
+		s.Prove(ruleDownloader, s.at(where), cname+" runs "+v.Text, nil, evidence("object", name, "command", text)...)
 	}
 	for _, f := range shady.Flaws(append([]string{baseImage(image)}, argv...)) {
-		s.Fail(ruleFlags, s.at(where), fmt.Sprintf("%s starts %s with %s: %s", cname, f.Product, f.Text, f.Why), nil, evidence("object", name, "flag", f.Text)...)
+		s.Prove(ruleFlags, s.at(where), fmt.Sprintf("%s starts %s with %s: %s", cname, f.Product, f.Text, f.Why), nil, evidence("object", name, "flag", f.Text)...)
 	}
 	s.components(cname, image, argv, c)
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/minewarden/minewarden"
-	"github.com/minewarden/minewarden/internal/checks"
+	"github.com/minewarden/minewarden/internal/verdict"
 	"github.com/minewarden/minewarden/internal/yamltree"
 )
 
@@ -26,11 +26,11 @@ func (s *sheet) binding(name, kind string, d *yamltree.Node) {
 			if discovery(role) {
 				continue
 			}
-			s.Fail(ruleAnonymousRight, s.at(sub), fmt.Sprintf("%s binds %s to %s", name, role, who), nil, ev...)
+			s.Prove(ruleAnonymousRight, s.at(sub), fmt.Sprintf("%s binds %s to %s", name, role, who), nil, ev...)
 		case what == "ServiceAccount" && who == "default":
-			s.Fail(ruleDefaultRights, s.at(sub), fmt.Sprintf("%s binds %s to the default service account of %s", name, role, sub.Get("namespace").Text()), nil, ev...)
+			s.Prove(ruleDefaultRights, s.at(sub), fmt.Sprintf("%s binds %s to the default service account of %s", name, role, sub.Get("namespace").Text()), nil, ev...)
 		case role == "cluster-admin" && kind == "ClusterRoleBinding" && who != "system:masters":
-			s.Fail(ruleClusterAdmin, s.at(sub), fmt.Sprintf("%s binds cluster-admin to %s %s", name, what, who), nil, ev...)
+			s.Prove(ruleClusterAdmin, s.at(sub), fmt.Sprintf("%s binds cluster-admin to %s %s", name, what, who), nil, ev...)
 		}
 	}
 }
@@ -46,7 +46,7 @@ func (s *sheet) role(name, kind string, d *yamltree.Node) {
 	}
 	for _, r := range rs.Items {
 		if slices.Contains(r.Get("verbs").Texts(), "*") && slices.Contains(r.Get("resources").Texts(), "*") && slices.Contains(r.Get("apiGroups").Texts(), "*") {
-			s.Fail(ruleWildcard, s.at(r), name+" allows every verb on every resource", nil, evidence("object", name, "kind", kind)...)
+			s.Prove(ruleWildcard, s.at(r), name+" allows every verb on every resource", nil, evidence("object", name, "kind", kind)...)
 		}
 	}
 }
@@ -57,7 +57,7 @@ func (s *sheet) service(name string, d *yamltree.Node, key []string) {
 		return
 	}
 	if strings.Contains(strings.ToLower(d.At("metadata", "name").Text()), "kubernetes-dashboard") || d.At("spec", "selector", "k8s-app").Text() == "kubernetes-dashboard" {
-		s.Fail(ruleDashboardOpen, s.at(t), name+" is of type "+t.Text(),
+		s.Prove(ruleDashboardOpen, s.at(t), name+" is of type "+t.Text(),
 			s.set("reachable inside the cluster only", "type: ClusterIP", "ClusterIP", child(key, "spec", "type")), evidence("object", name)...)
 	}
 }
@@ -65,20 +65,20 @@ func (s *sheet) service(name string, d *yamltree.Node, key []string) {
 func (s *sheet) kubelet(d *yamltree.Node, key []string) {
 	const format = minewarden.FormatYAML
 	if n := d.At("authentication", "anonymous", "enabled"); n.True() {
-		s.Fail(ruleKubeletAnon, s.at(n), "authentication.anonymous.enabled is true",
+		s.Prove(ruleKubeletAnon, s.at(n), "authentication.anonymous.enabled is true",
 			s.set("anonymous requests are refused", "authentication:\n  anonymous:\n    enabled: false", false, child(key, "authentication", "anonymous", "enabled")))
 	} else {
 		s.Pass(ruleKubeletAnon, "authentication.anonymous.enabled is not true; the default of a configuration file is false")
 	}
 	if n := d.At("authorization", "mode"); n.Text() == "AlwaysAllow" {
-		s.Fail(ruleKubeletAuthz, s.at(n), "authorization.mode is AlwaysAllow",
+		s.Prove(ruleKubeletAuthz, s.at(n), "authorization.mode is AlwaysAllow",
 			s.set("the API server is asked for each request", "authorization:\n  mode: Webhook", "Webhook", child(key, "authorization", "mode")))
 	} else {
 		s.Pass(ruleKubeletAuthz, "authorization.mode is not AlwaysAllow; the default of a configuration file is Webhook")
 	}
 	if n := d.Get("readOnlyPort"); n != nil && n.Text() != "0" {
-		s.Fail(ruleKubeletRO, s.at(n), "readOnlyPort is "+n.Text(),
-			s.edit("the read-only port is closed; what scrapes it needs port 10250 with a token", "readOnlyPort: 0", checks.Set(s.path, format, 0, child(key, "readOnlyPort")...)))
+		s.Prove(ruleKubeletRO, s.at(n), "readOnlyPort is "+n.Text(),
+			s.edit("the read-only port is closed; what scrapes it needs port 10250 with a token", "readOnlyPort: 0", verdict.Set(s.path, format, 0, child(key, "readOnlyPort")...)))
 	} else {
 		s.Pass(ruleKubeletRO, "readOnlyPort is 0, the default of a configuration file")
 	}
@@ -125,7 +125,7 @@ func (s *sheet) componentFlags(cname, image string, argv []string, flags map[str
 	case strings.Contains(image, "kubernetes-dashboard") || strings.Contains(image, "kubernetesui/dashboard") || program == "dashboard":
 		for _, f := range []string{"enable-skip-login", "enable-insecure-login", "disable-skip"} {
 			if v, ok := flags[f]; ok && v == "true" && f != "disable-skip" {
-				s.Fail(ruleDashboard, at, cname+" has --"+f, nil, evidence("flag", "--"+f)...)
+				s.Prove(ruleDashboard, at, cname+" has --"+f, nil, evidence("flag", "--"+f)...)
 			}
 		}
 		s.Pass(ruleDashboard, cname+" asks for a login")
@@ -134,35 +134,35 @@ func (s *sheet) componentFlags(cname, image string, argv []string, flags map[str
 		case "false":
 			s.Pass(ruleAPIAnon, cname+" has --anonymous-auth=false")
 		case "true":
-			s.Fail(ruleAPIAnon, at, cname+" has --anonymous-auth=true", config("--anonymous-auth=false"))
+			s.Prove(ruleAPIAnon, at, cname+" has --anonymous-auth=true", config("--anonymous-auth=false"))
 		default:
-			s.Possible(ruleAPIAnon, 0.5, at, cname+" leaves --anonymous-auth at its default, true; RBAC decides what anonymous may do", config("--anonymous-auth=false"))
+			s.Suspect(ruleAPIAnon, 0.5, at, cname+" leaves --anonymous-auth at its default, true; RBAC decides what anonymous may do", config("--anonymous-auth=false"))
 		}
 		if v, ok := flags["insecure-port"]; ok && v != "0" {
-			s.Fail(ruleAPIInsecure, at, cname+" has --insecure-port="+v, config("--insecure-port=0"))
+			s.Prove(ruleAPIInsecure, at, cname+" has --insecure-port="+v, config("--insecure-port=0"))
 		} else if v, ok := flags["insecure-bind-address"]; ok {
-			s.Fail(ruleAPIInsecure, at, cname+" has --insecure-bind-address="+v, config("--insecure-port=0"))
+			s.Prove(ruleAPIInsecure, at, cname+" has --insecure-bind-address="+v, config("--insecure-port=0"))
 		}
 		s.Pass(ruleAPIInsecure, cname+" has no insecure port")
 		if strings.Contains(flags["authorization-mode"], "AlwaysAllow") {
-			s.Fail(ruleAPIAuthz, at, cname+" has --authorization-mode="+flags["authorization-mode"], config("--authorization-mode=Node,RBAC"))
+			s.Prove(ruleAPIAuthz, at, cname+" has --authorization-mode="+flags["authorization-mode"], config("--authorization-mode=Node,RBAC"))
 		}
 		s.Pass(ruleAPIAuthz, cname+" has --authorization-mode="+flags["authorization-mode"])
 	case is("etcd"):
 		plain := strings.Contains(flags["listen-client-urls"], "http://") && !onlyLoopback(flags["listen-client-urls"])
 		if plain || flags["client-cert-auth"] != "true" && flags["listen-client-urls"] != "" && !onlyLoopback(flags["listen-client-urls"]) {
-			s.Fail(ruleEtcdOpen, at, cname+" listens on "+flags["listen-client-urls"]+" without --client-cert-auth=true", config("--client-cert-auth=true"))
+			s.Prove(ruleEtcdOpen, at, cname+" listens on "+flags["listen-client-urls"]+" without --client-cert-auth=true", config("--client-cert-auth=true"))
 		}
 		s.Pass(ruleEtcdOpen, cname+" asks clients for a certificate, or listens on loopback only")
 	case program == "kubelet" || program == "hyperkube":
 		if flags["anonymous-auth"] == "true" {
-			s.Fail(ruleKubeletAnon, at, cname+" has --anonymous-auth=true", config("--anonymous-auth=false"))
+			s.Prove(ruleKubeletAnon, at, cname+" has --anonymous-auth=true", config("--anonymous-auth=false"))
 		}
 		if flags["authorization-mode"] == "AlwaysAllow" {
-			s.Fail(ruleKubeletAuthz, at, cname+" has --authorization-mode=AlwaysAllow", config("--authorization-mode=Webhook"))
+			s.Prove(ruleKubeletAuthz, at, cname+" has --authorization-mode=AlwaysAllow", config("--authorization-mode=Webhook"))
 		}
 		if v := flags["read-only-port"]; v != "" && v != "0" {
-			s.Fail(ruleKubeletRO, at, cname+" has --read-only-port="+v, config("--read-only-port=0"))
+			s.Prove(ruleKubeletRO, at, cname+" has --read-only-port="+v, config("--read-only-port=0"))
 		}
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/minewarden/minewarden/internal/checks"
+	"github.com/minewarden/minewarden/internal/verdict"
 )
 
 type user struct {
@@ -69,8 +69,8 @@ func (s *sheet) accounts() {
 			if m == "root" {
 				continue
 			}
-			s.Fail(ruleDockerGroup, account(m), fmt.Sprintf("%s is in group %s (etc/group line %d)", m, f[0], line),
-				shell("the account can no longer talk to the engine", "gpasswd -d "+m+" "+f[0]), checks.Evidence("account", m, "group", f[0])...)
+			s.Prove(ruleDockerGroup, account(m), fmt.Sprintf("%s is in group %s (etc/group line %d)", m, f[0], line),
+				shell("the account can no longer talk to the engine", "gpasswd -d "+m+" "+f[0]), verdict.Evidence("account", m, "group", f[0])...)
 		}
 	}
 	if !found {
@@ -101,7 +101,7 @@ func (s *sheet) sudo() {
 		if fi, err := fs.Stat(s.root, name); err != nil {
 			s.Unknown(ruleSudoWritable, err.Error())
 		} else if why, ok := isWritable(fi); ok {
-			s.Fail(ruleSudoWritable, s.File("/"+name, 0, 0), "/"+name+": "+why, mode(0o440, "only root reads and writes", name))
+			s.Prove(ruleSudoWritable, s.File("/"+name, 0, 0), "/"+name+": "+why, mode(0o440, "only root reads and writes", name))
 		}
 		b, err := s.read(name)
 		if err != nil {
@@ -131,14 +131,14 @@ func (s *sheet) sudoers(name, text string) {
 		l, held = strings.TrimSpace(held+l), ""
 		if l == "" || l[0] == '#' || strings.HasPrefix(l, "Defaults") || strings.Contains(strings.SplitN(l, "=", 2)[0], "_Alias") {
 			if strings.HasPrefix(l, "Defaults") && strings.Contains(l, "!authenticate") {
-				s.Fail(ruleSudoAll, s.File("/"+name, start, 1), fmt.Sprintf("/%s line %d switches the password off: %s", name, start, l), nil, checks.Evidence("line", l)...)
+				s.Prove(ruleSudoAll, s.File("/"+name, start, 1), fmt.Sprintf("/%s line %d switches the password off: %s", name, start, l), nil, verdict.Evidence("line", l)...)
 			}
 			continue
 		}
 		who := strings.Fields(l)[0]
 		if grantsAll(l) && who != "root" {
-			s.Fail(ruleSudoAll, s.File("/"+name, start, 1), fmt.Sprintf("/%s line %d lets %s run everything without a password", name, start, who),
-				shell("sudo asks for the password", "visudo -f /"+name+" # and remove NOPASSWD:"), checks.Evidence("line", l)...)
+			s.Prove(ruleSudoAll, s.File("/"+name, start, 1), fmt.Sprintf("/%s line %d lets %s run everything without a password", name, start, who),
+				shell("sudo asks for the password", "visudo -f /"+name+" # and remove NOPASSWD:"), verdict.Evidence("line", l)...)
 		}
 	}
 }
@@ -228,14 +228,14 @@ func (s *sheet) keys() {
 			}
 			switch {
 			case known && uid != 0 && uid != u.uid:
-				s.Fail(ruleKeys, s.File("/"+name, 0, 0), fmt.Sprintf("/%s of %s belongs to uid %d", name, u.name, uid),
-					shell("the account owns its keys", "chown "+u.name+" /"+name), checks.Evidence("account", u.name)...)
+				s.Prove(ruleKeys, s.File("/"+name, 0, 0), fmt.Sprintf("/%s of %s belongs to uid %d", name, u.name, uid),
+					shell("the account owns its keys", "chown "+u.name+" /"+name), verdict.Evidence("account", u.name)...)
 			case bits&0o022 != 0 && (rel != "" || bits&0o002 != 0):
 				repair := mode(want, "only the account writes", name)
 				if rel == "" {
 					repair = mode(bits&^0o022, "only the account writes in its home", name)
 				}
-				s.Fail(ruleKeys, s.File("/"+name, 0, 0), fmt.Sprintf("/%s of %s has mode %04o", name, u.name, bits), repair, checks.Evidence("account", u.name)...)
+				s.Prove(ruleKeys, s.File("/"+name, 0, 0), fmt.Sprintf("/%s of %s has mode %04o", name, u.name, bits), repair, verdict.Evidence("account", u.name)...)
 			}
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/minewarden/minewarden"
-	"github.com/minewarden/minewarden/internal/checks"
+	"github.com/minewarden/minewarden/internal/verdict"
 )
 
 // files looks at what starts programs: units, init scripts, schedules.
@@ -38,7 +38,7 @@ func (s *sheet) writable(rule string, roots []string) {
 		looked++
 		crontabs := strings.HasPrefix(name, "var/spool/cron/") // belong to their accounts
 		if why, ok := isWritable(fi); ok && (!crontabs || fi.Mode().Perm()&0o002 != 0 && fi.Mode()&fs.ModeSticky == 0) {
-			s.Fail(rule, s.File("/"+name, 0, 0), "/"+name+": "+why, mode(fi.Mode().Perm()&^0o022, "only its owner writes", name))
+			s.Prove(rule, s.File("/"+name, 0, 0), "/"+name+": "+why, mode(fi.Mode().Perm()&^0o022, "only its owner writes", name))
 		}
 		if !fi.IsDir() || depth >= maxDepth {
 			return
@@ -65,12 +65,12 @@ func (s *sheet) writable(rule string, roots []string) {
 func (s *sheet) sysctls() {
 	set := func(key string, value int, summary string) *minewarden.Repair {
 		return &minewarden.Repair{Summary: summary, Config: fmt.Sprintf("%s = %d", key, value), Format: minewarden.FormatKeyValue,
-			Edits: []minewarden.Edit{checks.Set("etc/sysctl.d/99-minewarden.conf", minewarden.FormatKeyValue, value, key)}}
+			Edits: []minewarden.Edit{verdict.Set("etc/sysctl.d/99-minewarden.conf", minewarden.FormatKeyValue, value, key)}}
 	}
 	file := "etc/sysctl.d/99-minewarden.conf"
 	switch v, how := s.sysctl("kernel.yama.ptrace_scope"); v {
 	case "0":
-		s.Fail(rulePtrace, s.File("/"+file, 0, 0), "kernel.yama.ptrace_scope is 0 ("+how+")", set("kernel.yama.ptrace_scope", 1, "a debugger attaches to its own children only, until sysctl --system is run it stays as it is"))
+		s.Prove(rulePtrace, s.File("/"+file, 0, 0), "kernel.yama.ptrace_scope is 0 ("+how+")", set("kernel.yama.ptrace_scope", 1, "a debugger attaches to its own children only, until sysctl --system is run it stays as it is"))
 	case "":
 		s.Unknown(rulePtrace, how)
 	default:
@@ -78,7 +78,7 @@ func (s *sheet) sysctls() {
 	}
 	switch v, how := s.sysctl("kernel.unprivileged_bpf_disabled"); v {
 	case "0":
-		s.Fail(ruleBPF, s.File("/"+file, 0, 0), "kernel.unprivileged_bpf_disabled is 0 ("+how+")", set("kernel.unprivileged_bpf_disabled", 1, "only root loads programs into the kernel; cannot be taken back until the next start"))
+		s.Prove(ruleBPF, s.File("/"+file, 0, 0), "kernel.unprivileged_bpf_disabled is 0 ("+how+")", set("kernel.unprivileged_bpf_disabled", 1, "only root loads programs into the kernel; cannot be taken back until the next start"))
 	case "":
 		s.Unknown(ruleBPF, how)
 	default:
@@ -101,7 +101,7 @@ func (s *sheet) sysctls() {
 		if clone != "" {
 			key = "kernel.unprivileged_userns_clone"
 		}
-		s.Fail(ruleUserns, s.File("/"+file, 0, 0), fmt.Sprintf("unprivileged accounts may make user namespaces (user.max_user_namespaces %s)", most),
+		s.Prove(ruleUserns, s.File("/"+file, 0, 0), fmt.Sprintf("unprivileged accounts may make user namespaces (user.max_user_namespaces %s)", most),
 			set(key, value, "rootless containers and some browsers stop working"))
 	}
 }
@@ -181,7 +181,7 @@ func (s *sheet) mounts() {
 			if fi, err := fs.Stat(s.root, dir[1:]); err != nil || !fi.IsDir() || dir == "/dev/shm" && source == "/etc/fstab" {
 				continue
 			}
-			s.Fail(ruleTmpExec, s.File(dir, 0, 0), dir+" is not a mount of its own, so programs run from it", unitRepair(dir))
+			s.Prove(ruleTmpExec, s.File(dir, 0, 0), dir+" is not a mount of its own, so programs run from it", unitRepair(dir))
 			continue
 		}
 		var lacks []string
@@ -191,7 +191,7 @@ func (s *sheet) mounts() {
 			}
 		}
 		if len(lacks) > 0 {
-			s.Fail(ruleTmpExec, s.File(dir, 0, 0), fmt.Sprintf("%s is mounted without %s (%s)", dir, strings.Join(lacks, " and "), source), unitRepair(dir), checks.Evidence("options", opts)...)
+			s.Prove(ruleTmpExec, s.File(dir, 0, 0), fmt.Sprintf("%s is mounted without %s (%s)", dir, strings.Join(lacks, " and "), source), unitRepair(dir), verdict.Evidence("options", opts)...)
 		}
 	}
 	s.Pass(ruleTmpExec, "/tmp, /var/tmp and /dev/shm are mounted with noexec and nosuid")
@@ -240,14 +240,14 @@ func (s *sheet) logs() {
 	case storage == "persistent" || storage == "auto" && err == nil:
 		s.Pass(ruleJournal, "Storage is "+storage+" and the journal is in /var/log/journal")
 	default:
-		s.Fail(ruleJournal, s.File("/etc/systemd/journald.conf", 0, 0), "Storage is "+storage+" and there is no /var/log/journal", &minewarden.Repair{
+		s.Prove(ruleJournal, s.File("/etc/systemd/journald.conf", 0, 0), "Storage is "+storage+" and there is no /var/log/journal", &minewarden.Repair{
 			Summary: "the journal is kept on disk", Config: "[Journal]\nStorage=persistent", Format: minewarden.FormatSystemd,
-			Edits: []minewarden.Edit{checks.Set("etc/systemd/journald.conf.d/99-minewarden.conf", minewarden.FormatSystemd, "persistent", "Journal", "Storage")}})
+			Edits: []minewarden.Edit{verdict.Set("etc/systemd/journald.conf.d/99-minewarden.conf", minewarden.FormatSystemd, "persistent", "Journal", "Storage")}})
 	}
 	if _, err := fs.Stat(s.root, "etc/audit/auditd.conf"); err == nil {
 		s.Pass(ruleAuditd, "/etc/audit/auditd.conf is there")
 	} else if missing(err) {
-		s.Fail(ruleAuditd, s.File("/etc/audit/auditd.conf", 0, 0), "there is no /etc/audit/auditd.conf", shell("an audit trail is kept; it takes disk space", "apt-get install auditd || dnf install audit"))
+		s.Prove(ruleAuditd, s.File("/etc/audit/auditd.conf", 0, 0), "there is no /etc/audit/auditd.conf", shell("an audit trail is kept; it takes disk space", "apt-get install auditd || dnf install audit"))
 	} else {
 		s.Unknown(ruleAuditd, err.Error())
 	}
@@ -274,7 +274,7 @@ func (s *sheet) updates() {
 			s.Pass(ruleUpdates, "APT::Periodic::Unattended-Upgrade is "+on)
 			return
 		}
-		s.Fail(ruleUpdates, s.File("/etc/apt/apt.conf.d/20auto-upgrades", 0, 0), "unattended-upgrades is not installed or not switched on", &minewarden.Repair{
+		s.Prove(ruleUpdates, s.File("/etc/apt/apt.conf.d/20auto-upgrades", 0, 0), "unattended-upgrades is not installed or not switched on", &minewarden.Repair{
 			Summary: "security updates are installed every day", Format: minewarden.FormatShell,
 			Config: "apt-get install unattended-upgrades && dpkg-reconfigure -f noninteractive unattended-upgrades"})
 		return
@@ -287,8 +287,8 @@ func (s *sheet) updates() {
 				return
 			}
 		}
-		s.Fail(ruleUpdates, s.File("/etc/dnf/automatic.conf", 0, 0), "apply_updates is not yes", &minewarden.Repair{Summary: "updates are installed by themselves", Config: "apply_updates = yes", Format: minewarden.FormatINI,
-			Edits: []minewarden.Edit{checks.Set("etc/dnf/automatic.conf", minewarden.FormatINI, "yes", "commands", "apply_updates")}})
+		s.Prove(ruleUpdates, s.File("/etc/dnf/automatic.conf", 0, 0), "apply_updates is not yes", &minewarden.Repair{Summary: "updates are installed by themselves", Config: "apply_updates = yes", Format: minewarden.FormatINI,
+			Edits: []minewarden.Edit{verdict.Set("etc/dnf/automatic.conf", minewarden.FormatINI, "yes", "commands", "apply_updates")}})
 		return
 	}
 	s.Unknown(ruleUpdates, "the distribution's way of updating is not known")

@@ -16,8 +16,8 @@ import (
 	"time"
 
 	"github.com/minewarden/minewarden"
-	"github.com/minewarden/minewarden/internal/checks"
 	"github.com/minewarden/minewarden/internal/shady"
+	"github.com/minewarden/minewarden/internal/verdict"
 )
 
 //go:embed README.md
@@ -61,7 +61,7 @@ func isSSHD(name string, head []byte) bool {
 }
 
 func (a *auditor) Audit(ctx context.Context, target minewarden.Target) (minewarden.Verdict, error) {
-	s := &sheet{Sheet: checks.New("linux", target, a.now, a.rules), a: a}
+	s := &sheet{Builder: verdict.New("linux", target, a.now, a.rules), a: a}
 	switch target.Kind {
 	case minewarden.TargetFile:
 		switch {
@@ -104,7 +104,7 @@ func (a *auditor) Audit(ctx context.Context, target minewarden.Target) (mineward
 }
 
 type sheet struct {
-	*checks.Sheet
+	*verdict.Builder
 	a    *auditor
 	root fs.FS
 }
@@ -169,7 +169,7 @@ func owner(fi fs.FileInfo) (uid, gid uint32, ok bool) {
 func mode(bits fs.FileMode, summary, name string) *minewarden.Repair {
 	text := fmt.Sprintf("%04o", bits)
 	return &minewarden.Repair{Summary: summary, Config: "chmod " + text + " /" + name, Format: minewarden.FormatShell,
-		Edits: []minewarden.Edit{checks.Set(name, minewarden.FormatMode, text)}}
+		Edits: []minewarden.Edit{verdict.Set(name, minewarden.FormatMode, text)}}
 }
 
 func shell(summary, command string) *minewarden.Repair {

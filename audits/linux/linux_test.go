@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/minewarden/minewarden"
-	"github.com/minewarden/minewarden/audits/repair"
 	"github.com/minewarden/minewarden/internal/shady"
+	"github.com/minewarden/minewarden/posture/repair"
 )
 
 func file(text string, mode fs.FileMode, uid, gid uint32) *fstest.MapFile {

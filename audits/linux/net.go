@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"github.com/minewarden/minewarden"
-	"github.com/minewarden/minewarden/internal/checks"
 	"github.com/minewarden/minewarden/internal/shady"
+	"github.com/minewarden/minewarden/internal/verdict"
 )
 
 func sorted(in []string) []string {
@@ -88,7 +88,7 @@ func (s *sheet) firewall(ctx context.Context) {
 	if fw.in == "drop" || fw.in == "reject" || fw.inRules {
 		s.Pass(ruleFirewallIn, "new connections from outside are refused by default ("+fw.source+")")
 	} else {
-		s.Fail(ruleFirewallIn, at, "new connections from outside are accepted by default ("+fw.source+")", shell("only what is named gets in; keep the ssh rule, or you lock yourself out",
+		s.Prove(ruleFirewallIn, at, "new connections from outside are accepted by default ("+fw.source+")", shell("only what is named gets in; keep the ssh rule, or you lock yourself out",
 			"nft add table inet filter; nft add chain inet filter input '{ type filter hook input priority 0; policy drop; }'; nft insert rule inet filter input ct state established,related accept; nft add rule inet filter input iif lo accept; nft add rule inet filter input tcp dport 22 accept"))
 	}
 	var open []string
@@ -101,7 +101,7 @@ func (s *sheet) firewall(ctx context.Context) {
 		s.Pass(ruleFirewallOut, "outgoing connections to the pools' usual ports are refused ("+fw.source+")")
 		return
 	}
-	s.Fail(ruleFirewallOut, at, "outgoing TCP to "+strings.Join(open, " ")+" is not refused ("+fw.source+")", shell("connections to these ports fail at once",
+	s.Prove(ruleFirewallOut, at, "outgoing TCP to "+strings.Join(open, " ")+" is not refused ("+fw.source+")", shell("connections to these ports fail at once",
 		"nft add table inet minewarden_out; nft add chain inet minewarden_out output '{ type filter hook output priority 0; policy accept; }'; nft add rule inet minewarden_out output tcp dport '{ 3333, 4444, 5555, 7777, 14433, 14444 }' reject"))
 }
 
@@ -326,9 +326,9 @@ func (s *sheet) sockets() {
 	for _, p := range all {
 		at := minewarden.Subject{Type: minewarden.SubjectService, ID: "tcp *:" + strconv.Itoa(p)}
 		if what := controlPort(p); what != "" {
-			s.Possible(ruleControlPorts, 0.8, at, fmt.Sprintf("port %d listens on every address; it is usually %s", p, what), nil, checks.Evidence("port", strconv.Itoa(p))...)
+			s.Suspect(ruleControlPorts, 0.8, at, fmt.Sprintf("port %d listens on every address; it is usually %s", p, what), nil, verdict.Evidence("port", strconv.Itoa(p))...)
 		} else {
-			s.Fail(ruleListening, at, fmt.Sprintf("port %d listens on every address", p), nil, checks.Evidence("port", strconv.Itoa(p))...)
+			s.Prove(ruleListening, at, fmt.Sprintf("port %d listens on every address", p), nil, verdict.Evidence("port", strconv.Itoa(p))...)
 		}
 	}
 	s.Pass(ruleControlPorts, "no control port listens on every address")
@@ -400,8 +400,8 @@ func (s *sheet) processes(ctx context.Context) {
 			continue // the program itself, not an editor that holds its name
 		}
 		for _, f := range shady.Flaws(argv) {
-			s.Fail(ruleFlags, minewarden.Subject{Type: minewarden.SubjectService, ID: f.Product + " pid " + strconv.Itoa(pid), Name: f.Product, PID: int32(pid)},
-				fmt.Sprintf("%s (pid %d) runs with %s: %s", f.Product, pid, f.Text, f.Why), nil, checks.Evidence("command", strings.Join(argv, " "))...)
+			s.Prove(ruleFlags, minewarden.Subject{Type: minewarden.SubjectService, ID: f.Product + " pid " + strconv.Itoa(pid), Name: f.Product, PID: int32(pid)},
+				fmt.Sprintf("%s (pid %d) runs with %s: %s", f.Product, pid, f.Text, f.Why), nil, verdict.Evidence("command", strings.Join(argv, " "))...)
 		}
 	}
 	if looked == 0 {

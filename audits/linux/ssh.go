@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/minewarden/minewarden"
-	"github.com/minewarden/minewarden/internal/checks"
+	"github.com/minewarden/minewarden/internal/verdict"
 )
 
 // An sshConfig is what sshd would read, in its order: the first value of a keyword counts.
@@ -132,7 +132,7 @@ func (s *sheet) ssh(c *sshConfig, main string) {
 		}
 		r := &minewarden.Repair{Summary: summary, Config: keyword + " " + value, Format: minewarden.FormatKeyValue}
 		if at.match == "" {
-			r.Edits = []minewarden.Edit{checks.Set(file, minewarden.FormatKeyValue, value, keyword)}
+			r.Edits = []minewarden.Edit{verdict.Set(file, minewarden.FormatKeyValue, value, keyword)}
 		}
 		return r
 	}
@@ -141,12 +141,12 @@ func (s *sheet) ssh(c *sshConfig, main string) {
 		if file == "" {
 			file = main
 		}
-		ev := checks.Evidence("keyword", at.keyword, "value", at.value, "match", at.match)
+		ev := verdict.Evidence("keyword", at.keyword, "value", at.value, "match", at.match)
 		if at.match != "" {
-			s.Possible(rule, 0.7, s.File(file, line, 1), proof+", for Match "+at.match, repair, ev...)
+			s.Suspect(rule, 0.7, s.File(file, line, 1), proof+", for Match "+at.match, repair, ev...)
 			return
 		}
-		s.Fail(rule, s.File(file, line, 1), proof, repair, ev...)
+		s.Prove(rule, s.File(file, line, 1), proof, repair, ev...)
 	}
 	where := func(x sshSetting) string { return fmt.Sprintf("%s line %d: %s %s", x.file, x.line, x.keyword, x.value) }
 
@@ -162,7 +162,7 @@ func (s *sheet) ssh(c *sshConfig, main string) {
 	case !strings.EqualFold(password.value, "no"):
 		report(ruleSSHPassword, where(password), password, fix("accounts without a key can no longer log in", "PasswordAuthentication", "no", password))
 	case strings.EqualFold(pam.value, "yes") && (!kbdSet || strings.EqualFold(kbd.value, "yes")):
-		s.Possible(ruleSSHPassword, 0.6, s.File(password.file, password.line, 1), "PasswordAuthentication is no, but PAM still asks for passwords through KbdInteractiveAuthentication",
+		s.Suspect(ruleSSHPassword, 0.6, s.File(password.file, password.line, 1), "PasswordAuthentication is no, but PAM still asks for passwords through KbdInteractiveAuthentication",
 			fix("PAM asks for no password over ssh", "KbdInteractiveAuthentication", "no", kbd))
 	default:
 		s.Pass(ruleSSHPassword, where(password))

@@ -6,8 +6,8 @@ import (
 	"path"
 	"strings"
 
-	"github.com/minewarden/minewarden/internal/checks"
 	"github.com/minewarden/minewarden/internal/shady"
+	"github.com/minewarden/minewarden/internal/verdict"
 )
 
 // units judges the units that an administrator, or an intruder, wrote; those of packages are the packages' business.
@@ -80,27 +80,27 @@ func (s *sheet) unit(name string, data []byte) {
 
 func (s *sheet) command(name string, line int, key, command string) {
 	at := s.File(name, line, 1)
-	ev := checks.Evidence("directive", key+"="+command)
+	ev := verdict.Evidence("directive", key+"="+command)
 	argv := shady.Fields(command)
 	if len(argv) == 0 {
 		return
 	}
 	switch v := s.a.judge.Command(command); v.Kind {
 	case shady.Miner:
-		s.Fail(ruleUnitMiner, at, fmt.Sprintf("%s of %s starts %s", key, name, v.Text), nil, ev...)
+		s.Prove(ruleUnitMiner, at, fmt.Sprintf("%s of %s starts %s", key, name, v.Text), nil, ev...)
 	case shady.Downloader:
-		s.Fail(ruleUnitDownloads, at, fmt.Sprintf("%s of %s runs %s", key, name, v.Text), nil, ev...)
+		s.Prove(ruleUnitDownloads, at, fmt.Sprintf("%s of %s runs %s", key, name, v.Text), nil, ev...)
 	}
 	for _, a := range argv[:min(len(argv), 4)] {
 		if strings.HasPrefix(a, "/tmp/") || strings.HasPrefix(a, "/var/tmp/") || strings.HasPrefix(a, "/dev/shm/") {
 			if a == argv[0] || shady.Product(argv) == "" && isInterpreter(argv[0]) {
-				s.Fail(ruleUnitTmp, at, fmt.Sprintf("%s of %s runs %s", key, name, a), nil, ev...)
+				s.Prove(ruleUnitTmp, at, fmt.Sprintf("%s of %s runs %s", key, name, a), nil, ev...)
 				break
 			}
 		}
 	}
 	for _, f := range shady.Flaws(argv) {
-		s.Fail(ruleFlags, at, fmt.Sprintf("%s of %s starts %s with %s: %s", key, name, f.Product, f.Text, f.Why), nil, ev...)
+		s.Prove(ruleFlags, at, fmt.Sprintf("%s of %s starts %s with %s: %s", key, name, f.Product, f.Text, f.Why), nil, ev...)
 	}
 }
 

@@ -54,7 +54,7 @@ func (a *auditor) file(t mw.Target) (mw.Verdict, error) {
 	if err != nil {
 		return mw.Verdict{}, fmt.Errorf("audit nomad: %w", shift(err, t.Line))
 	}
-	b := verdict.New("nomad", t, a.now(), rules())
+	b := verdict.New("nomad", t, a.now, rules())
 	switch {
 	case isJob(tree):
 		for _, j := range jobsOf(tree) {
@@ -257,7 +257,7 @@ func (a *auditor) host(_ context.Context, t mw.Target) (mw.Verdict, error) {
 	if t.Root == nil {
 		return mw.Verdict{}, errors.New("audit nomad: the host target has no files")
 	}
-	b := verdict.New("nomad", t, a.now(), rules())
+	b := verdict.New("nomad", t, a.now, rules())
 	cmds, err := hostfs.Commands(t.Root, "nomad")
 	var agents []hostfs.Command
 	for _, c := range cmds {

@@ -42,7 +42,7 @@ func (a *auditor) service(ctx context.Context, t mw.Target) (mw.Verdict, error) 
 		return mw.Verdict{}, fmt.Errorf("audit nomad: %w", err)
 	}
 	defer c.Close()
-	s := &session{a: a, c: c, t: t, b: verdict.New("nomad", t, a.now(), rules())}
+	s := &session{a: a, c: c, t: t, b: verdict.New("nomad", t, a.now, rules())}
 	first, err := c.Settle(ctx, "/v1/acl/token/self")
 	switch {
 	case errors.Is(err, probe.ErrClientCert):

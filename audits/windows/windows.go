@@ -17,7 +17,7 @@ import (
 	"unicode/utf16"
 
 	"github.com/minewarden/minewarden"
-	"github.com/minewarden/minewarden/internal/checks"
+	"github.com/minewarden/minewarden/internal/verdict"
 )
 
 //go:embed README.md
@@ -109,7 +109,7 @@ func decode(b []byte) string {
 }
 
 func (a *auditor) Audit(_ context.Context, target minewarden.Target) (minewarden.Verdict, error) {
-	s := checks.New("windows", target, a.now, a.rules)
+	s := verdict.New("windows", target, a.now, a.rules)
 	switch target.Kind {
 	case minewarden.TargetFile:
 		text := decode(target.Data)
@@ -135,7 +135,7 @@ func (a *auditor) Audit(_ context.Context, target minewarden.Target) (minewarden
 	return s.Verdict(), nil
 }
 
-func rights(s *checks.Sheet, name, text string) {
+func rights(s *verdict.Builder, name, text string) {
 	section, line := "", 0
 	for l := range strings.Lines(text) {
 		line++
@@ -161,8 +161,8 @@ func rights(s *checks.Sheet, name, text string) {
 		}
 		if len(others) > 0 {
 			want := strings.TrimSpace(key) + " = *" + administrators
-			s.Fail(rule, s.File(name, line, 1), fmt.Sprintf("%s is given to %s", strings.TrimSpace(key), strings.Join(others, ", ")),
-				&minewarden.Repair{Summary: "only administrators hold the right; apply with secedit /configure", Config: "[Privilege Rights]\n" + want, Format: minewarden.FormatINI}, checks.Evidence("accounts", strings.Join(others, ", "))...)
+			s.Prove(rule, s.File(name, line, 1), fmt.Sprintf("%s is given to %s", strings.TrimSpace(key), strings.Join(others, ", ")),
+				&minewarden.Repair{Summary: "only administrators hold the right; apply with secedit /configure", Config: "[Privilege Rights]\n" + want, Format: minewarden.FormatINI}, verdict.Evidence("accounts", strings.Join(others, ", "))...)
 		}
 	}
 	s.Pass(ruleDrivers, "no account but Administrators holds SeLoadDriverPrivilege")
@@ -170,7 +170,7 @@ func rights(s *checks.Sheet, name, text string) {
 }
 
 // auditPolicy goes by the GUIDs of the subcategories: their names are translated.
-func auditPolicy(s *checks.Sheet, name, text string) error {
+func auditPolicy(s *verdict.Builder, name, text string) error {
 	r := csv.NewReader(strings.NewReader(text))
 	r.FieldsPerRecord, r.LazyQuotes = -1, true
 	value := -1
@@ -202,7 +202,7 @@ func auditPolicy(s *checks.Sheet, name, text string) error {
 		case on:
 			s.Pass(rule, fmt.Sprintf("line %d audits success: %s", line, rec[4]))
 		default:
-			s.Fail(rule, s.File(name, line, 1), fmt.Sprintf("line %d does not audit success: %s", line, rec[4]), nil, checks.Evidence("setting", rec[4])...)
+			s.Prove(rule, s.File(name, line, 1), fmt.Sprintf("line %d does not audit success: %s", line, rec[4]), nil, verdict.Evidence("setting", rec[4])...)
 		}
 	}
 	s.Rest(minewarden.StatusUnknown, "the file does not speak of it", rule4688, rule4697, rule5145)
@@ -225,7 +225,7 @@ func setting(rec []string, value int) (success, known bool) {
 }
 
 // control looks for a policy on the disk of a host.
-func control(s *checks.Sheet, target minewarden.Target) {
+func control(s *verdict.Builder, target minewarden.Target) {
 	for _, pattern := range []string{"Windows/System32/CodeIntegrity/SiPolicy.p7b", "Windows/System32/CodeIntegrity/CiPolicies/Active/*.cip", "Windows/System32/AppLocker/*.AppLocker"} {
 		names, err := fs.Glob(target.Root, pattern)
 		if err != nil {
@@ -237,5 +237,5 @@ func control(s *checks.Sheet, target minewarden.Target) {
 			return
 		}
 	}
-	s.Fail(ruleControl, minewarden.Subject{Type: minewarden.SubjectHost, ID: target.Name}, "neither a WDAC nor an AppLocker policy is on the disk", nil)
+	s.Prove(ruleControl, minewarden.Subject{Type: minewarden.SubjectHost, ID: target.Name}, "neither a WDAC nor an AppLocker policy is on the disk", nil)
 }

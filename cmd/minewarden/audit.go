@@ -17,10 +17,10 @@ import (
 	"github.com/minewarden/minewarden/audits"
 	"github.com/minewarden/minewarden/audits/consul"
 	"github.com/minewarden/minewarden/audits/docker"
-	"github.com/minewarden/minewarden/audits/gate"
 	"github.com/minewarden/minewarden/audits/gitea"
 	"github.com/minewarden/minewarden/audits/nomad"
 	"github.com/minewarden/minewarden/internal/cve"
+	"github.com/minewarden/minewarden/posture/gate"
 )
 
 // serviceWorkers is how many services are asked at once, so that a slow one keeps few others waiting.

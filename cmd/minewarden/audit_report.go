@@ -14,9 +14,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/minewarden/minewarden"
-	"github.com/minewarden/minewarden/audits/discover"
-	"github.com/minewarden/minewarden/audits/gate"
 	"github.com/minewarden/minewarden/internal/terminal"
+	"github.com/minewarden/minewarden/posture/discover"
+	"github.com/minewarden/minewarden/posture/gate"
 	"github.com/minewarden/minewarden/responders/repair"
 )
 

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/minewarden/minewarden/audits/score"
+	"github.com/minewarden/minewarden/posture/score"
 )
 
 func newReport() *cobra.Command {

@@ -16,23 +16,31 @@ const (
 	Weak     = 0.3
 )
 
-// maxChecks bounds a verdict, whatever the target holds.
-const maxChecks = 10_000
+const (
+	// maxChecks bounds a verdict, whatever the target holds.
+	maxChecks = 10_000
+	// MaxFailures bounds the failures kept of one rule on one target: more than a person reads. The rest is counted.
+	MaxFailures = 200
+)
 
-// A Builder collects the checks of one target.
+// A Builder collects the checks of one target. It is used by one goroutine.
 type Builder struct {
 	v      minewarden.Verdict
 	target minewarden.Target
 	now    time.Time
 	rules  map[string]bool
 	order  []string
+	failed map[string]int
 	lost   int
 }
 
 // New returns a builder for target. rules are the auditor's; a check of any other rule panics, for it is a mistake in the
-// auditor, not in the target.
-func New(product string, target minewarden.Target, now time.Time, rules []minewarden.Rule) *Builder {
-	b := &Builder{v: minewarden.Verdict{Applies: true, Product: product}, target: target, now: now, rules: make(map[string]bool, len(rules))}
+// auditor, not in the target. Without a clock findings have no time.
+func New(product string, target minewarden.Target, now func() time.Time, rules []minewarden.Rule) *Builder {
+	b := &Builder{v: minewarden.Verdict{Applies: true, Product: product}, target: target, rules: make(map[string]bool, len(rules)), failed: map[string]int{}}
+	if now != nil {
+		b.now = now()
+	}
 	for _, r := range rules {
 		b.rules[r.ID] = true
 		b.order = append(b.order, r.ID)
@@ -55,8 +63,21 @@ func (b *Builder) Subject() minewarden.Subject {
 	}
 }
 
-// Pass says that rule was looked at and holds.
-func (b *Builder) Pass(rule, proof string) { b.add(rule, minewarden.StatusPass, b.Subject(), proof) }
+// File is the subject that lies at line and column of a file; 0 is unknown. The lines of a fragment are counted from where
+// it begins in the file around it.
+func (b *Builder) File(path string, line, column int) minewarden.Subject {
+	if line > 0 && b.target.Kind == minewarden.TargetFile && b.target.Line > 1 {
+		line += b.target.Line - 1
+	}
+	return minewarden.Subject{Type: minewarden.SubjectFile, ID: path, Line: line, Column: column}
+}
+
+// Pass says that rule was looked at and holds. After a failure of the same rule it says nothing.
+func (b *Builder) Pass(rule, proof string) {
+	if b.failed[rule] == 0 {
+		b.add(rule, minewarden.StatusPass, b.Subject(), proof)
+	}
+}
 
 // Unknown says that rule could not be looked at, and why.
 func (b *Builder) Unknown(rule, why string) {
@@ -90,6 +111,9 @@ func (b *Builder) Fail(c Claim) {
 	if c.Subject == (minewarden.Subject{}) {
 		c.Subject = b.Subject()
 	}
+	if b.failed[c.Rule]++; b.failed[c.Rule] > MaxFailures {
+		return
+	}
 	check := b.add(c.Rule, status, c.Subject, c.Proof)
 	if check == nil {
 		return
@@ -103,6 +127,19 @@ func (b *Builder) Fail(c Claim) {
 	}
 	check.Repair = c.Repair
 }
+
+// Prove adds a claim that is proven.
+func (b *Builder) Prove(rule string, subject minewarden.Subject, proof string, repair *minewarden.Repair, evidence ...minewarden.Evidence) {
+	b.Fail(Claim{Rule: rule, Subject: subject, Proof: proof, Evidence: evidence, Repair: repair})
+}
+
+// Suspect adds a claim that the facts allow without proving it.
+func (b *Builder) Suspect(rule string, confidence float64, subject minewarden.Subject, proof string, repair *minewarden.Repair, evidence ...minewarden.Evidence) {
+	b.Fail(Claim{Rule: rule, Subject: subject, Proof: proof, Confidence: confidence, Evidence: evidence, Repair: repair})
+}
+
+// Failed tells how often rule failed so far.
+func (b *Builder) Failed(rule string) int { return b.failed[rule] }
 
 func (b *Builder) add(rule string, status minewarden.Status, subject minewarden.Subject, proof string) *minewarden.Check {
 	if !b.rules[rule] {
@@ -145,6 +182,12 @@ func (b *Builder) Spoke(rule string) bool {
 
 // Verdict returns what was collected.
 func (b *Builder) Verdict() minewarden.Verdict {
+	for _, rule := range b.order {
+		if n := b.failed[rule]; n > MaxFailures {
+			b.Unknown(rule, fmt.Sprintf("%d more failures of this rule are not listed", n-MaxFailures))
+			b.failed[rule] = MaxFailures
+		}
+	}
 	if b.lost > 0 {
 		last := &b.v.Checks[len(b.v.Checks)-1]
 		*last = minewarden.Check{Rule: last.Rule, Status: minewarden.StatusUnknown, Subject: b.Subject(),

@@ -21,7 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/minewarden/minewarden"
-	"github.com/minewarden/minewarden/audits/repair"
+	"github.com/minewarden/minewarden/posture/repair"
 )
 
 //go:embed README.md

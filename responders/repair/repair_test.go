@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/minewarden/minewarden"
-	"github.com/minewarden/minewarden/internal/checks"
+	"github.com/minewarden/minewarden/internal/verdict"
 )
 
 func newResponder(t *testing.T) *responder {
@@ -46,7 +46,7 @@ func TestDoAndUndo(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := newResponder(t)
-	f := planOne(t, dir, checks.Set("daemon.json", minewarden.FormatJSON, true, "tlsverify"))
+	f := planOne(t, dir, verdict.Set("daemon.json", minewarden.FormatJSON, true, "tlsverify"))
 	if !strings.Contains(f.Diff, "+  \"tlsverify\": true") {
 		t.Errorf("diff:\n%s", f.Diff)
 	}
@@ -95,7 +95,7 @@ func TestChangedMeanwhile(t *testing.T) {
 	}
 	write("a: 1\n")
 	r := newResponder(t)
-	f := planOne(t, dir, checks.Set("a.yml", minewarden.FormatYAML, 2, "a"))
+	f := planOne(t, dir, verdict.Set("a.yml", minewarden.FormatYAML, 2, "a"))
 	write("a: 1\nb: 1\n")
 	if _, err := r.Do(context.Background(), f.Action); !errors.Is(err, ErrChanged) {
 		t.Errorf("do: %v", err)
@@ -122,7 +122,7 @@ func TestModeRemoveAndNewFile(t *testing.T) {
 	if err := os.Chmod(key, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	e := checks.Set("authorized_keys", minewarden.FormatMode, "0600")
+	e := verdict.Set("authorized_keys", minewarden.FormatMode, "0600")
 	rc, err := r.Do(ctx, planOne(t, dir, e).Action)
 	if err != nil {
 		t.Fatal(err)
@@ -151,7 +151,7 @@ func TestModeRemoveAndNewFile(t *testing.T) {
 		t.Errorf("undone: %q", got)
 	}
 
-	drop := checks.Set("etc/sysctl.d/99-minewarden.conf", minewarden.FormatKeyValue, 1, "kernel.yama.ptrace_scope")
+	drop := verdict.Set("etc/sysctl.d/99-minewarden.conf", minewarden.FormatKeyValue, 1, "kernel.yama.ptrace_scope")
 	rc, err = r.Do(ctx, planOne(t, dir, drop).Action)
 	if err != nil {
 		t.Fatal(err)
@@ -176,7 +176,7 @@ func TestOddTargets(t *testing.T) {
 	if err := os.Symlink("real.yml", filepath.Join(dir, "link.yml")); err != nil {
 		t.Fatal(err)
 	}
-	f := planOne(t, dir, checks.Set("link.yml", minewarden.FormatYAML, 2, "a"))
+	f := planOne(t, dir, verdict.Set("link.yml", minewarden.FormatYAML, 2, "a"))
 	if _, err := r.Do(context.Background(), f.Action); err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +191,7 @@ func TestOddTargets(t *testing.T) {
 			t.Errorf("action id %q was taken", id)
 		}
 	}
-	bad := Actions(dir, failed(checks.Set("gone.yml", minewarden.FormatMode, "0600")), time.Now())
+	bad := Actions(dir, failed(verdict.Set("gone.yml", minewarden.FormatMode, "0600")), time.Now())
 	if bad[0].Err == nil {
 		t.Error("the mode of a file that is not there was planned")
 	}

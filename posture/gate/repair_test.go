@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/minewarden/minewarden"
-	"github.com/minewarden/minewarden/audits/repair"
+	"github.com/minewarden/minewarden/posture/repair"
 )
 
 const moreCompose = `services:

@@ -18,15 +18,15 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"github.com/minewarden/minewarden"
-	"github.com/minewarden/minewarden/internal/checks"
+	"github.com/minewarden/minewarden/internal/verdict"
 	"github.com/minewarden/minewarden/internal/yamltree"
 )
 
 func set(f minewarden.Format, v any, key ...string) minewarden.Edit {
-	return checks.Set("f", f, v, key...)
+	return verdict.Set("f", f, v, key...)
 }
 
-func del(f minewarden.Format, key ...string) minewarden.Edit { return checks.Delete("f", f, key...) }
+func del(f minewarden.Format, key ...string) minewarden.Edit { return verdict.Delete("f", f, key...) }
 
 func TestApply(t *testing.T) {
 	const (
