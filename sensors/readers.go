@@ -5,6 +5,8 @@ import (
 
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/internal/recording"
+	"github.com/minewarden/minewarden/sensors/capture"
+	"github.com/minewarden/minewarden/sensors/evtx"
 )
 
 // HeadLen is how much of a file Reader.Match is given.
@@ -23,8 +25,10 @@ type Reader struct {
 // Readers returns every reader. Those whose Match is weaker come later.
 func Readers() []Reader {
 	return []Reader{
+		{"capture", "captured packets: pcap or pcapng, plain or packed", capture.Is, capture.Read},
 		{"recording", "recorded events", recording.Is, func(ctx context.Context, path string, bad func(error), emit minewarden.Emit) error {
 			return recording.File{Path: path, Bad: bad}.Run(ctx, emit)
 		}},
+		{"evtx", evtx.Info().Title, evtx.Match, evtx.Read},
 	}
 }
