@@ -42,7 +42,7 @@ type Agent struct {
 	tell   chan func()
 }
 
-// Notice is told what happens, from one goroutine. It may block: what it cannot take in time is counted, and the incident has
+// Notice is told what happens, from one goroutine; each function may be nil. It may block: what it cannot take in time is counted, and the incident has
 // it all the same.
 type Notice struct {
 	Ready   func(sensors []string)
@@ -124,7 +124,9 @@ func (a *Agent) open(ctx context.Context) (err error) {
 	if a.desk, err = newDesk(a.cfg, a.log, a.store, a.keeper); err != nil {
 		return err
 	}
-	a.desk.acted = func(inc minewarden.Incident, r minewarden.Receipt) { a.say(func() { a.notice.Action(inc, r) }) }
+	if a.notice.Action != nil {
+		a.desk.acted = func(inc minewarden.Incident, r minewarden.Receipt) { a.say(func() { a.notice.Action(inc, r) }) }
+	}
 	a.policy = newPolicy(a.cfg.Respond, a.desk, a.log)
 	if err = a.desk.recover(ctx); err != nil {
 		return err

@@ -107,12 +107,16 @@ func (d *Desk) note(ctx context.Context, r minewarden.Receipt) error {
 	return d.keeper.Change(func(c *incidents.Correlator) error { return c.AddReceipt(r.Action.Incident, r) })
 }
 
-// Incidents returns those that q selects, last updated first.
+// Incidents returns those that q selects as the store has them, last updated first, each as it is now: what changed in the last
+// moment may not be saved yet.
 func (d *Desk) Incidents(ctx context.Context, q minewarden.Query) ([]minewarden.Incident, error) {
 	var all []minewarden.Incident
 	for inc, err := range d.store.Incidents(ctx, q) {
 		if err != nil {
 			return nil, err
+		}
+		if now, err := d.keeper.Get(ctx, inc.ID); err == nil {
+			inc = now
 		}
 		all = append(all, inc)
 	}
