@@ -6,8 +6,8 @@ package minewarden
 // Windows: Fields start with the System values EventID, Channel, Provider_Name and Computer, then the EventData or UserData
 // values by their own names at top level. Nested JSON: names are paths joined by dots, as "objectRef.resource"; an element
 // of a list has the name of its list. Web access logs: the W3C names c-ip, cs-method, cs-uri-stem, cs-uri-query, cs-uri,
-// cs-host, cs-user-agent, cs-referer, sc-status. Syslog and journald: "ident" holds the program's name. auditd: SYSCALL
-// holds the name of the system call.
+// cs-host, cs-user-agent, cs-referer, cs-username (of Basic authorization, also where it failed), sc-status. Syslog and
+// journald: "ident" holds the program's name, "pid" its process id. auditd: SYSCALL holds the name of the system call.
 type Record struct {
 	Source  string  `json:"source"`            // evtx, journal, syslog, auditd, docker, kubernetes_audit, web, json
 	Channel string  `json:"channel,omitempty"` // Windows channel, syslog facility or unit

@@ -5,6 +5,7 @@ import (
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/detectors/file"
 	"github.com/minewarden/minewarden/detectors/lineage"
+	"github.com/minewarden/minewarden/detectors/login"
 	"github.com/minewarden/minewarden/detectors/masquerade"
 	"github.com/minewarden/minewarden/detectors/persistence"
 	"github.com/minewarden/minewarden/detectors/pow"
@@ -32,6 +33,7 @@ func All() []Named {
 		{"resource", resource.New},
 		{"file", file.New},
 		{"stratum", stratum.New},
+		{"login", login.New},
 		{"sigma", sigma.New},
 	}
 }
