@@ -19,6 +19,7 @@ import (
 	"github.com/minewarden/minewarden/drills"
 	"github.com/minewarden/minewarden/internal/host"
 	"github.com/minewarden/minewarden/pipeline"
+	"github.com/minewarden/minewarden/sensors/files"
 	"github.com/minewarden/minewarden/sensors/walk"
 )
 
@@ -30,6 +31,8 @@ type Drilled struct {
 	Rule  string        `json:"rule,omitempty"`  // the first that saw it
 	After time.Duration `json:"after,omitempty"` // ns since the drill began
 	Error string        `json:"error,omitempty"` // it could not run
+	// Unsupported says that it can never run on this host; Error says why.
+	Unsupported bool `json:"unsupported,omitempty"`
 }
 
 const (
@@ -94,11 +97,15 @@ func drillOne(ctx context.Context, makers *Makers, d drills.Drill, e *examiner) 
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	var late <-chan time.Time
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer cancel()
+	watched := false
 	for {
 		select {
 		case err := <-ended:
 			if err != nil {
-				res.Error = err.Error()
+				res.Error, res.Unsupported = err.Error(), errors.Is(err, minewarden.ErrUnsupported)
 			}
 			if e.seen() != "" || err != nil {
 				res.Rule, res.After = e.result()
@@ -107,6 +114,14 @@ func drillOne(ctx context.Context, makers *Makers, d drills.Drill, e *examiner) 
 			}
 			late = time.After(lateness)
 		case <-look.C:
+			if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 && !watched {
+				watched = true
+				watching.Go(func() {
+					if err := watchAt(ctx, makers, dir, e); err != nil {
+						makers.log.Debug("watch the drill's files", "error", err)
+					}
+				})
+			}
 			if err := lookAt(ctx, makers, dir, e); err != nil {
 				makers.log.Debug("look at the drill's files", "error", err)
 			}
@@ -148,6 +163,31 @@ func lookAt(ctx context.Context, makers *Makers, dir string, e *examiner) error 
 	}
 	pipe := pipeline.New(pipeline.Options{Log: makers.log, Detectors: dets, Finding: e.file})
 	if err := w.Run(ctx, pipe.Observe); err != nil {
+		return err
+	}
+	pipe.Flush()
+	return nil
+}
+
+// watchAt reports what is written in the drill's private root until ctx ends, as the sensor of the host's files would.
+func watchAt(ctx context.Context, makers *Makers, dir string, e *examiner) error {
+	dets, _, err := makers.Detectors()
+	if err != nil {
+		return err
+	}
+	env := env(makers.cfg, makers.log, "sensors", "files")
+	env.Decode = func(into any) error {
+		if c, ok := into.(*files.Config); ok {
+			c.Root, c.Inotify = dir, true
+		}
+		return nil
+	}
+	s, err := files.New(env)
+	if err != nil {
+		return err
+	}
+	pipe := pipeline.New(pipeline.Options{Log: makers.log, Detectors: dets, Finding: e.file})
+	if err := s.Run(ctx, pipe.Observe); err != nil {
 		return err
 	}
 	pipe.Flush()
@@ -201,9 +241,13 @@ func (e *examiner) result() (string, time.Duration) {
 
 // sweepDrills removes directories of drills whose process was killed.
 func sweepDrills() error {
-	old, err := filepath.Glob(filepath.Join(os.TempDir(), drillDir+"*"))
-	if err != nil {
-		return err
+	var old []string
+	for _, parent := range [...]string{os.TempDir(), "/var/tmp"} {
+		found, err := filepath.Glob(filepath.Join(parent, drillDir+"*"))
+		if err != nil {
+			return err
+		}
+		old = append(old, found...)
 	}
 	var errs []error
 	for _, dir := range old {

@@ -9,6 +9,7 @@ import (
 	"github.com/minewarden/minewarden/drills/authorizedkeys"
 	"github.com/minewarden/minewarden/drills/chain"
 	"github.com/minewarden/minewarden/drills/cron"
+	"github.com/minewarden/minewarden/drills/cryptonight"
 	"github.com/minewarden/minewarden/drills/drill"
 	"github.com/minewarden/minewarden/drills/kworker"
 	"github.com/minewarden/minewarden/drills/memfd"
@@ -23,7 +24,7 @@ type Env = drill.Env
 
 // All returns every drill, in the order in which they run.
 func All() []Drill {
-	return []Drill{rounding.Drill(), kworker.Drill(), memfd.Drill(), chain.Drill(), cron.Drill(), authorizedkeys.Drill()}
+	return []Drill{rounding.Drill(), cryptonight.Drill(), kworker.Drill(), memfd.Drill(), chain.Drill(), cron.Drill(), authorizedkeys.Drill()}
 }
 
 // Child does what this process was started for, where a drill started it. The program calls it before anything else, with its

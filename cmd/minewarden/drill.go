@@ -55,11 +55,12 @@ func drillRun() *cobra.Command {
 			}
 			missed, failed := 0, 0
 			err = app.Drill(cmd.Context(), cfg, newLog(cmd.ErrOrStderr(), slog.LevelWarn), list, func(d app.Drilled) {
-				if !d.Seen {
-					missed++
-				}
-				if d.Error != "" {
+				switch {
+				case d.Unsupported:
+				case d.Error != "":
 					failed++
+				case !d.Seen:
+					missed++
 				}
 				printDrilled(cmd.OutOrStdout(), d, asJSON)
 			})
@@ -111,6 +112,8 @@ func printDrilled(w io.Writer, d app.Drilled, asJSON bool) {
 	switch {
 	case d.Seen:
 		fmt.Fprintf(w, "seen    %-16s by %s after %s\n", d.Drill, d.Rule, d.After.Round(10*time.Millisecond))
+	case d.Unsupported:
+		fmt.Fprintf(w, "skipped %-16s %s\n", d.Drill, terminal.Safe(d.Error))
 	case d.Error != "":
 		fmt.Fprintf(w, "failed  %-16s %s\n", d.Drill, terminal.Safe(d.Error))
 	default:

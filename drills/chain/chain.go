@@ -44,7 +44,7 @@ func run(ctx context.Context, env drill.Env) error {
 	err = drill.Copy(path)
 	if err == nil {
 		// A directory that everybody may write to is where the payload must lie; a private one within it is enough.
-		dir, mkErr := os.MkdirTemp("/var/tmp", "minewarden-drill-")
+		dir, mkErr := os.MkdirTemp("/var/tmp", fmt.Sprintf("minewarden-drill-%d-", os.Getpid()))
 		if err = mkErr; err == nil {
 			err = drill.Wait(ctx, drill.Command(ctx, name, path, "nomad", fetch, "http://"+listener.Addr().String()+"/payload", filepath.Join(dir, "payload")))
 			err = errors.Join(err, os.RemoveAll(dir))
