@@ -8,6 +8,7 @@ import (
 	"hash"
 	"io"
 	"io/fs"
+	"os"
 	"strings"
 	"syscall"
 
@@ -63,6 +64,11 @@ func (l *looker) look(j job) {
 	}
 	if !info.Mode().IsRegular() {
 		l.w.skip(reasonSpecial, 1)
+		return
+	}
+	// This program holds every word that it looks for. A copy of it is another file, and is looked at.
+	if l.w.self != nil && os.SameFile(info, l.w.self) {
+		l.w.skip(reasonSelf, 1)
 		return
 	}
 	l.w.files.Add(1)

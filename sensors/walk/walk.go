@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"os"
 	"path"
 	"runtime"
 	"strings"
@@ -45,8 +46,9 @@ const (
 
 // A Walker is the sensor. Unlike others it ends by itself.
 type Walker struct {
-	env minewarden.Env
-	cfg Config
+	env  minewarden.Env
+	cfg  Config
+	self os.FileInfo // of the running program; nil: not known
 
 	files, bytes, events atomic.Uint64
 	mu                   sync.Mutex
@@ -123,6 +125,9 @@ func (w *Walker) Run(ctx context.Context, emit minewarden.Emit) error {
 		w.events.Add(1)
 		emit(e)
 	}
+	if self, err := os.Stat("/proc/self/exe"); err == nil {
+		w.self = self
+	}
 	packages := host.NewPackages(w.env.Root)
 	if err := packages.Load(); err != nil {
 		w.env.Log.Warn("package database could not be read", "err", err)
@@ -164,6 +169,7 @@ const (
 	reasonSpecial = "pipe, socket or device"
 	reasonRead    = "unreadable"
 	reasonLarge   = "rest of a large file"
+	reasonSelf    = "this program itself"
 )
 
 // tour goes through the directories.

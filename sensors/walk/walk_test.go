@@ -163,6 +163,34 @@ func TestHostileTree(t *testing.T) {
 	}
 }
 
+// The running program holds the words that it looks for; a copy of it is a file like any other.
+func TestSelfIsNotLookedAt(t *testing.T) {
+	self, err := filepath.EvalSymlinks("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := filepath.Join(t.TempDir(), filepath.Base(self))
+	if err := os.WriteFile(other, program, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	root, err := host.OpenRoot("/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	got, counts := walk(t, root, func(c *Config) { c.Paths = []string{self, other} })
+	if got[self] != nil || counts.Skipped[reasonSelf] != 1 {
+		t.Errorf("reported %v, skipped %v", got, counts.Skipped)
+	}
+	if f := got[other]; f == nil || len(f.Strings) == 0 {
+		t.Errorf("the copy at %s is not reported with its words: %+v", other, f)
+	}
+}
+
 func TestBudgetIsCounted(t *testing.T) {
 	root := fstest.MapFS{"tmp/a": {Data: []byte("stratum+tcp://x")}}
 	_, counts := walk(t, root, func(c *Config) { c.Budget = 1 })
