@@ -279,3 +279,15 @@ func (s *Set) All(yield func(minewarden.Indicator) bool) {
 		}
 	}
 }
+
+// Allowances yields every value on the allow-list.
+func (s *Set) Allowances(yield func(minewarden.Indicator) bool) {
+	if !s.allowed {
+		return
+	}
+	for i := range s.entries {
+		if e := &s.entries[i]; e.kind&allow != 0 && !yield(s.indicator(uint32(i))) {
+			return
+		}
+	}
+}

@@ -3,6 +3,7 @@ package responders
 
 import (
 	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/responders/network"
 	"github.com/minewarden/minewarden/responders/process"
 	"github.com/minewarden/minewarden/responders/quarantine"
 	"github.com/minewarden/minewarden/responders/repair"
@@ -21,6 +22,7 @@ type Named struct {
 func All() []Named {
 	return []Named{
 		{process.Name, process.New},
+		{network.Name, network.New},
 		{quarantine.Name, quarantine.New},
 		{repair.Name, repair.New},
 	}
