@@ -138,6 +138,9 @@ type Repair struct {
 	Config  string `json:"config,omitempty"` // what a person would paste, in Format
 	Format  Format `json:"format,omitempty"`
 	Edits   []Edit `json:"edits,omitempty"` // what the program can apply by itself; empty: a person must do it
+	// Needs is what must be in place before the edits are made, such as certificates; without it the product would not start.
+	// Such edits are applied only when the user says that it is. Empty: nothing.
+	Needs string `json:"needs,omitempty"`
 }
 
 // Format names a syntax that edits are written in.

@@ -36,6 +36,9 @@ type Work interface {
 	Do(ctx context.Context, a minewarden.Action, who, why string) (minewarden.Receipt, error)
 	Undo(ctx context.Context, id, action, who string) ([]minewarden.Receipt, error)
 	Close(ctx context.Context, id, who, why string) (minewarden.Incident, error)
+	// Records and UndoAction are for actions that no incident asked for, such as repairs; UndoAction takes any action's id.
+	Records(ctx context.Context) ([]minewarden.Receipt, error)
+	UndoAction(ctx context.Context, id, who string) (minewarden.Receipt, error)
 }
 
 var (
@@ -50,6 +53,10 @@ func OpenWork(ctx context.Context, cfg *config.Config, log *slog.Logger) (Work, 
 		return r, func() error { return nil }, nil
 	}
 	d, done, err := OpenDesk(ctx, cfg, log)
+	if _, statErr := os.Stat(filepath.Join(cfg.Data, storeFile)); err != nil && errors.Is(statErr, fs.ErrNotExist) {
+		w, err := openBare(ctx, cfg, log, err)
+		return w, func() error { return nil }, err
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -124,6 +131,8 @@ func (c *control) serve(ctx context.Context, log *slog.Logger) {
 	handle("do", func(ctx context.Context, in call) (any, error) { return c.desk.Do(ctx, in.Do, in.Who, in.Why) })
 	handle("undo", func(ctx context.Context, in call) (any, error) { return c.desk.Undo(ctx, in.ID, in.Action, in.Who) })
 	handle("close", func(ctx context.Context, in call) (any, error) { return c.desk.Close(ctx, in.ID, in.Who, in.Why) })
+	handle("records", func(ctx context.Context, _ call) (any, error) { return c.desk.Records(ctx) })
+	handle("undo-action", func(ctx context.Context, in call) (any, error) { return c.desk.UndoAction(ctx, in.Action, in.Who) })
 	handle("state", func(context.Context, call) (any, error) {
 		k := c.desk.keeper.Stats()
 		s := state{Health: c.runner.Health(), Incidents: k.Incidents, Unsaved: k.Unsaved, Stats: k.Stats}
@@ -231,6 +240,14 @@ func (r *remote) Undo(ctx context.Context, id, action, who string) (out []minewa
 
 func (r *remote) Close(ctx context.Context, id, who, why string) (out minewarden.Incident, err error) {
 	return out, r.ask(ctx, "close", call{ID: id, Who: who, Why: why}, &out)
+}
+
+func (r *remote) Records(ctx context.Context) (out []minewarden.Receipt, err error) {
+	return out, r.ask(ctx, "records", call{}, &out)
+}
+
+func (r *remote) UndoAction(ctx context.Context, id, who string) (out minewarden.Receipt, err error) {
+	return out, r.ask(ctx, "undo-action", call{Action: id, Who: who}, &out)
 }
 
 // RunningHealth asks the agent of the data directory how it is.

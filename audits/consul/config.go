@@ -172,6 +172,11 @@ func (c *agentConf) first(flag string, paths ...[]string) setting {
 
 func p(path ...string) []string { return path }
 
+// named tells whether the configuration says where a certificate is, for the agent as a whole.
+func (c *agentConf) named(key string) bool {
+	return c.first("", p("tls", "defaults", key), p(key)).value != ""
+}
+
 func (c *agentConf) judge() {
 	dev := c.cmd.On("dev")
 	if dev {
@@ -232,7 +237,7 @@ func (c *agentConf) network(closed bool) {
 		if !http.set {
 			conf = c.missing
 		}
-		c.b.Fail(verdict.Claim{Rule: ruleTLSHTTP, Subject: http.at, Confidence: conf, Proof: proof, Repair: repairTLS(http.file, "http")})
+		c.b.Fail(verdict.Claim{Rule: ruleTLSHTTP, Subject: http.at, Confidence: conf, Proof: proof, Repair: repairTLS(http.file, "http", c.named)})
 	}
 	in := c.first("", p("tls", "internal_rpc", "verify_incoming"), p("tls", "defaults", "verify_incoming"), p("verify_incoming"), p("verify_incoming_rpc"))
 	out := c.first("", p("tls", "internal_rpc", "verify_outgoing"), p("tls", "defaults", "verify_outgoing"), p("verify_outgoing"))
@@ -241,9 +246,9 @@ func (c *agentConf) network(closed bool) {
 		worse = out
 	}
 	both := in.value == "true" && out.value == "true"
-	c.want(ruleTLSRPC, true, false, worse, func(f string) *mw.Repair { return repairTLS(f, "rpc") })
+	c.want(ruleTLSRPC, true, false, worse, func(f string) *mw.Repair { return repairTLS(f, "rpc", c.named) })
 	if both {
-		c.want(ruleTLSName, true, false, c.first("", p("tls", "internal_rpc", "verify_server_hostname"), p("tls", "defaults", "verify_server_hostname"), p("verify_server_hostname")), func(f string) *mw.Repair { return repairTLS(f, "name") })
+		c.want(ruleTLSName, true, false, c.first("", p("tls", "internal_rpc", "verify_server_hostname"), p("tls", "defaults", "verify_server_hostname"), p("verify_server_hostname")), func(f string) *mw.Repair { return repairTLS(f, "name", c.named) })
 	} else {
 		c.b.NotApplicable(ruleTLSName, "RPC is not verified at all")
 	}

@@ -53,10 +53,20 @@ func repairRexec(file string) *mw.Repair {
 	return &mw.Repair{Summary: "turn consul exec off", Format: mw.FormatHCL, Config: "disable_remote_exec = true\n", Edits: edit(file, true, "disable_remote_exec")}
 }
 
-func repairTLS(file, what string) *mw.Repair {
+// repairTLS turns on what is missing. named tells which of the certificates' settings are there already: the others are set too,
+// for an agent with half of them does not start.
+func repairTLS(file, what string, named func(key string) bool) *mw.Repair {
 	r := &mw.Repair{Summary: "verify both ends of every connection between agents; every agent needs its certificate first", Format: mw.FormatHCL,
 		Config: "tls {\n  defaults {\n    ca_file         = \"/etc/consul.d/tls/ca.pem\"\n    cert_file       = \"/etc/consul.d/tls/agent.pem\"\n    key_file        = \"/etc/consul.d/tls/agent-key.pem\"\n" +
 			"    verify_incoming = true\n    verify_outgoing = true\n  }\n  internal_rpc {\n    verify_server_hostname = true\n  }\n}\nports {\n  http  = -1\n  https = 8501\n}\n"}
+	r.Needs = "the authority's certificate, and a certificate and key of this agent's own, at the paths that tls names"
+	defer func() {
+		for _, c := range []struct{ key, path string }{{"ca_file", "/etc/consul.d/tls/ca.pem"}, {"cert_file", "/etc/consul.d/tls/agent.pem"}, {"key_file", "/etc/consul.d/tls/agent-key.pem"}} {
+			if named == nil || !named(c.key) {
+				r.Edits = append(r.Edits, edit(file, c.path, "tls", "defaults", c.key)...)
+			}
+		}
+	}()
 	switch what {
 	case "rpc":
 		r.Edits = append(edit(file, true, "tls", "defaults", "verify_incoming"), edit(file, true, "tls", "defaults", "verify_outgoing")...)

@@ -80,7 +80,7 @@ func (a *auditor) service(ctx context.Context, t mw.Target) (mw.Verdict, error) 
 	default:
 		s.acl(first)
 		s.stranger(ctx)
-		verdict.Transport(s.b, c, ruleTLSHTTP, ruleMTLS, ruleCert, repairTLS("", "http"))
+		verdict.Transport(s.b, c, ruleTLSHTTP, ruleMTLS, ruleCert, repairTLS("", "http", nil))
 	}
 	s.owner(ctx)
 	s.judge()
@@ -334,9 +334,9 @@ func (s *session) judge() {
 		flag(ruleRexec, *d.DisableRemoteExec, says("DisableRemoteExec %v", *d.DisableRemoteExec), repairRexec(""))
 	}
 	rpc := d.TLS.InternalRPC
-	flag(ruleTLSRPC, rpc.VerifyIncoming && rpc.VerifyOutgoing, says("internal RPC verify_incoming %v, verify_outgoing %v", rpc.VerifyIncoming, rpc.VerifyOutgoing), repairTLS("", "rpc"))
+	flag(ruleTLSRPC, rpc.VerifyIncoming && rpc.VerifyOutgoing, says("internal RPC verify_incoming %v, verify_outgoing %v", rpc.VerifyIncoming, rpc.VerifyOutgoing), repairTLS("", "rpc", nil))
 	if rpc.VerifyOutgoing {
-		flag(ruleTLSName, rpc.VerifyServerHostname, says("verify_server_hostname %v", rpc.VerifyServerHostname), repairTLS("", "name"))
+		flag(ruleTLSName, rpc.VerifyServerHostname, says("verify_server_hostname %v", rpc.VerifyServerHostname), repairTLS("", "name", nil))
 	} else {
 		s.b.NotApplicable(ruleTLSName, "RPC is not verified at all")
 	}

@@ -158,7 +158,7 @@ func (d *daemon) judgeHosts() {
 		case !isTCP(h.addr) || verify:
 		case tls:
 			unverified = true
-			c := verdict.Claim{Rule: ruleNoVerify, Subject: h.at, Proof: h.how + " with tls, and tlsverify is false", Repair: repairVerify(h.file)}
+			c := verdict.Claim{Rule: ruleNoVerify, Subject: h.at, Proof: h.how + " with tls, and tlsverify is false", Repair: repairVerify(h.file, d.named)}
 			if _, flag := d.flag("tlsverify"); vn == nil && !flag {
 				// Measured with 20.10.24: "tls" alone in daemon.json verifies all the same; other versions and --tls do not.
 				c.Confidence, c.Proof = verdict.Possible, h.how+" with tls, and tlsverify is not set: it depends on the version whether clients are verified"
@@ -178,6 +178,13 @@ func (d *daemon) judgeHosts() {
 	if !unverified {
 		d.b.Pass(ruleNoVerify, why)
 	}
+}
+
+// named tells whether the daemon is told where a certificate is; on the command line a flag does it, and a file must not say it
+// again.
+func (d *daemon) named(key string) bool {
+	_, flag := d.flag(key)
+	return flag || d.tree.Get(key).Str() != ""
 }
 
 // isTCP tells an address on the network: dockerd takes one without a scheme as TCP.

@@ -34,10 +34,18 @@ func repairClose(file string, keep ...string) *mw.Repair {
 		Config: fmt.Sprintf("{\n  \"hosts\": %s\n}\n", hosts), Edits: edit(file, keep, "hosts")}
 }
 
-func repairVerify(file string) *mw.Repair {
-	return &mw.Repair{Summary: "refuse clients without a certificate of your own authority", Format: mw.FormatJSON,
+// named tells which of the certificates' settings are there already: the others are set too, for a daemon with half of them does
+// not start.
+func repairVerify(file string, named func(key string) bool) *mw.Repair {
+	r := &mw.Repair{Summary: "refuse clients without a certificate of your own authority", Format: mw.FormatJSON,
 		Config: "{\n  \"tls\": true,\n  \"tlsverify\": true,\n  \"tlscacert\": \"/etc/docker/tls/ca.pem\",\n  \"tlscert\": \"/etc/docker/tls/server.pem\",\n  \"tlskey\": \"/etc/docker/tls/server-key.pem\"\n}\n",
-		Edits:  edit(file, true, "tlsverify")}
+		Edits:  edit(file, true, "tlsverify"), Needs: "the authority's certificate, and a certificate and key of this daemon's own, at the paths that daemon.json names"}
+	for _, c := range []struct{ key, path string }{{"tlscacert", "/etc/docker/tls/ca.pem"}, {"tlscert", "/etc/docker/tls/server.pem"}, {"tlskey", "/etc/docker/tls/server-key.pem"}} {
+		if named == nil || !named(c.key) {
+			r.Edits = append(r.Edits, edit(file, c.path, c.key)...)
+		}
+	}
+	return r
 }
 
 func repairSet(file, key string, value any, summary string) *mw.Repair {

@@ -91,7 +91,7 @@ func (s *session) stranger(ctx context.Context, first *probe.Response) {
 		s.b.NotApplicable(ruleNoVerify, "there is no TLS")
 	case tls:
 		s.b.Pass(ruleOpen, "TLS; see "+ruleNoVerify)
-		s.b.Fail(verdict.Claim{Rule: ruleNoVerify, Proof: first.String() + " over TLS to a client without a certificate", Evidence: ev, Repair: repairVerify("")})
+		s.b.Fail(verdict.Claim{Rule: ruleNoVerify, Proof: first.String() + " over TLS to a client without a certificate", Evidence: ev, Repair: repairVerify("", nil)})
 	default:
 		s.b.Fail(verdict.Claim{Rule: ruleOpen, Proof: first.String() + " in plain HTTP to a stranger", Evidence: ev, Repair: repairClose("")})
 		s.b.NotApplicable(ruleNoVerify, "there is no TLS")

@@ -81,6 +81,9 @@ func shift(err error, line int) error {
 	return err
 }
 
+// named tells whether tls says where a certificate is.
+func (c *agent) named(key string) bool { return c.last("tls", key).Str() != "" }
+
 func isJob(n *conftree.Node) bool {
 	return len(n.All("job")) > 0 || len(n.All("Job", "TaskGroups")) > 0 || len(n.All("TaskGroups")) > 0
 }
@@ -181,14 +184,14 @@ func (c *agent) judge() {
 		c.b.Pass(ruleDev, "nothing sets -dev")
 	}
 	acl := c.want(ruleACL, true, false, repairACL, "acl", "enabled")
-	c.want(ruleTLSHTTP, true, false, func(f string) *mw.Repair { return repairTLS(f, "http") }, "tls", "http")
-	if c.want(ruleTLSRPC, true, false, func(f string) *mw.Repair { return repairTLS(f, "rpc") }, "tls", "rpc") {
-		c.want(ruleTLSName, true, false, func(f string) *mw.Repair { return repairTLS(f, "verify_server_hostname") }, "tls", "verify_server_hostname")
+	c.want(ruleTLSHTTP, true, false, func(f string) *mw.Repair { return repairTLS(f, "http", c.named) }, "tls", "http")
+	if c.want(ruleTLSRPC, true, false, func(f string) *mw.Repair { return repairTLS(f, "rpc", c.named) }, "tls", "rpc") {
+		c.want(ruleTLSName, true, false, func(f string) *mw.Repair { return repairTLS(f, "verify_server_hostname", c.named) }, "tls", "verify_server_hostname")
 	} else {
 		c.b.NotApplicable(ruleTLSName, "RPC does not use TLS at all")
 	}
 	if c.last("tls", "http").True() {
-		c.want(ruleMTLS, true, true, func(f string) *mw.Repair { return repairTLS(f, "verify_https_client") }, "tls", "verify_https_client")
+		c.want(ruleMTLS, true, true, func(f string) *mw.Repair { return repairTLS(f, "verify_https_client", c.named) }, "tls", "verify_https_client")
 	} else {
 		c.b.NotApplicable(ruleMTLS, "there is no TLS")
 	}

@@ -44,11 +44,23 @@ func repairRawExec(file string) *mw.Repair {
 		Config: "plugin \"raw_exec\" {\n  config {\n    enabled = false\n  }\n}\n", Edits: edit(file, false, "plugin", "raw_exec", "config", "enabled")}
 }
 
-func repairTLS(file, key string) *mw.Repair {
+// certificates are where the repairs look for them when the configuration does not say.
+func certificates() []struct{ key, path string } {
+	return []struct{ key, path string }{{"ca_file", "/etc/nomad.d/tls/ca.pem"}, {"cert_file", "/etc/nomad.d/tls/agent.pem"}, {"key_file", "/etc/nomad.d/tls/agent-key.pem"}}
+}
+
+// repairTLS turns one of tls's switches on. named tells which of the certificates' settings are there already: the others are
+// set too, for an agent with half of them does not start.
+func repairTLS(file, key string, named func(key string) bool) *mw.Repair {
 	r := &mw.Repair{Summary: "turn tls." + key + " on; every agent and tool needs the authority's certificate first", Format: mw.FormatHCL,
 		Config: "tls {\n  http = true\n  rpc  = true\n\n  ca_file   = \"/etc/nomad.d/tls/ca.pem\"\n  cert_file = \"/etc/nomad.d/tls/agent.pem\"\n  key_file  = \"/etc/nomad.d/tls/agent-key.pem\"\n\n" +
 			"  verify_server_hostname = true\n  verify_https_client    = true\n}\n",
-		Edits: edit(file, true, "tls", key)}
+		Edits: edit(file, true, "tls", key), Needs: "the authority's certificate, and a certificate and key of this agent's own, at the paths that tls names"}
+	for _, c := range certificates() {
+		if named == nil || !named(c.key) {
+			r.Edits = append(r.Edits, edit(file, c.path, "tls", c.key)...)
+		}
+	}
 	if key == "rpc" {
 		r.Edits = append(r.Edits, edit(file, true, "tls", "verify_server_hostname")...)
 	}

@@ -102,9 +102,9 @@ func (s *session) judgeSelf() {
 			s.b.Fail(verdict.Claim{Rule: rule, Proof: says(what), Repair: r})
 		}
 	}
-	flag(ruleTLSRPC, c.TLSConfig.EnableRPC, fmt.Sprint("tls.rpc ", c.TLSConfig.EnableRPC), repairTLS("", "rpc"))
+	flag(ruleTLSRPC, c.TLSConfig.EnableRPC, fmt.Sprint("tls.rpc ", c.TLSConfig.EnableRPC), repairTLS("", "rpc", nil))
 	if c.TLSConfig.EnableRPC {
-		flag(ruleTLSName, c.TLSConfig.VerifyServerHostname, fmt.Sprint("tls.verify_server_hostname ", c.TLSConfig.VerifyServerHostname), repairTLS("", "verify_server_hostname"))
+		flag(ruleTLSName, c.TLSConfig.VerifyServerHostname, fmt.Sprint("tls.verify_server_hostname ", c.TLSConfig.VerifyServerHostname), repairTLS("", "verify_server_hostname", nil))
 	} else {
 		s.b.NotApplicable(ruleTLSName, "RPC does not use TLS at all")
 	}
@@ -171,7 +171,7 @@ func (a *auditor) versionChecks(b *verdict.Builder, version, how string) {
 }
 
 func (s *session) transport() {
-	verdict.Transport(s.b, s.c, ruleTLSHTTP, ruleMTLS, ruleCert, repairTLS("", "http"))
+	verdict.Transport(s.b, s.c, ruleTLSHTTP, ruleMTLS, ruleCert, repairTLS("", "http", nil))
 }
 
 // jobs reads every job that the caller may see, as a stranger or as the owner.

@@ -19,6 +19,7 @@ import (
 	"github.com/minewarden/minewarden/audits/docker"
 	"github.com/minewarden/minewarden/audits/gitea"
 	"github.com/minewarden/minewarden/audits/nomad"
+	"github.com/minewarden/minewarden/config"
 	"github.com/minewarden/minewarden/internal/cve"
 	"github.com/minewarden/minewarden/posture/gate"
 )
@@ -29,7 +30,8 @@ const serviceWorkers = 16
 // auditFlags are what the audit command is given.
 type auditFlags struct {
 	findingFlags
-	sarif, diff, fix, intrusive, own, all    bool
+	sarif, diff, fix, fixTLS                 bool
+	intrusive, own, all, dataGiven           bool
 	token, ca, cert, key                     string
 	baseline, writeBaseline, cve, root, data string
 	discover                                 []string
@@ -64,7 +66,8 @@ func newAudit() *cobra.Command {
 	f.StringVar(&af.writeBaseline, "write-baseline", "", "write the findings of PATH targets to this file")
 	f.StringVar(&af.cve, "cve", "", "file of vulnerable versions instead of the shipped list")
 	f.StringVar(&af.root, "root", "/", "root of the host's files, for a mounted disk")
-	f.StringVar(&af.data, "data", "/var/lib/minewarden", "where the backups of --fix are kept")
+	f.BoolVar(&af.fixTLS, "fix-tls", false, "with --fix or --diff: also the edits that need certificates, which must be in place before")
+	f.StringVar(&af.data, "data", "", "where the scores and the backups of --fix are kept (default /var/lib/minewarden, or in the home where not root)")
 	f.StringSliceVar(&af.discover, "discover", nil, "find services in these address ranges (CIDR)")
 	f.BoolVar(&af.own, "i-own-this", false, "allow --discover of public ranges")
 	f.IntSliceVar(&af.ports, "ports", nil, "ports that --discover looks at besides the usual ones")
@@ -86,6 +89,8 @@ func runAudit(cmd *cobra.Command, af *auditFlags, args []string) error {
 	if err != nil {
 		return err
 	}
+	af.dataGiven = af.data != ""
+	af.data = dataDir(af.data, config.Default())
 	access, err := af.access()
 	if err != nil {
 		return err
@@ -118,7 +123,7 @@ func runAudit(cmd *cobra.Command, af *auditFlags, args []string) error {
 		}
 	}
 	outs := auditAll(cmd.Context(), services, auditors)
-	return af.report(cmd, p, auditors, outs, res)
+	return af.report(cmd, p, auditors, outs, paths, res)
 }
 
 // access reads the credentials. Their content goes into Secret and from there to the service only.

@@ -14,9 +14,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/app"
 	"github.com/minewarden/minewarden/internal/terminal"
 	"github.com/minewarden/minewarden/posture/discover"
 	"github.com/minewarden/minewarden/posture/gate"
+	"github.com/minewarden/minewarden/posture/score"
 	"github.com/minewarden/minewarden/responders/repair"
 )
 
@@ -24,7 +26,8 @@ import (
 var errNotLooked = errors.New("not everything could be looked at")
 
 // report prints what was found, worst first, then what was not looked at, and applies repairs when asked to.
-func (af *auditFlags) report(cmd *cobra.Command, p *findingPrinter, auditors []minewarden.Auditor, outs []outcome, res *gate.Result) error {
+func (af *auditFlags) report(cmd *cobra.Command, p *findingPrinter, auditors []minewarden.Auditor, outs []outcome, paths []string, res *gate.Result) error {
+	af.keep(cmd.ErrOrStderr(), auditors, outs, paths, res)
 	rules := map[string]minewarden.Rule{}
 	var list []minewarden.Rule
 	for _, a := range auditors {
@@ -103,7 +106,9 @@ func (af *auditFlags) report(cmd *cobra.Command, p *findingPrinter, auditors []m
 	}
 	tellAudited(cmd.ErrOrStderr(), outs, res, p)
 	if af.diff || af.fix {
-		if err := af.repair(cmd, append(hostRepairs(af.root, hostChecks), repair.Actions(".", fileChecks, time.Now())...)); err != nil {
+		now := time.Now()
+		tellHeldBack(cmd.ErrOrStderr(), af.fixTLS, hostChecks, fileChecks)
+		if err := af.repair(cmd, append(repair.Actions(af.root, hostChecks, af.fixTLS, now), repair.Actions(".", fileChecks, af.fixTLS, now)...)); err != nil {
 			return err
 		}
 	}
@@ -116,8 +121,71 @@ func (af *auditFlags) report(cmd *cobra.Command, p *findingPrinter, auditors []m
 	return nil
 }
 
-func hostRepairs(root string, checks []minewarden.Check) []repair.File {
-	return repair.Actions(root, checks, time.Now())
+// tellHeldBack names the repairs that wait for something that only a person can put in place.
+func tellHeldBack(w io.Writer, prepared bool, lists ...[]minewarden.Check) {
+	if prepared {
+		return
+	}
+	for _, checks := range lists {
+		for _, c := range checks {
+			if c.Repair != nil && c.Repair.Needs != "" && len(c.Repair.Edits) > 0 {
+				fmt.Fprintf(w, "held back: %s of %s needs %s; --fix-tls when these are there\n", c.Rule, terminal.Safe(c.Repair.Edits[0].Path), c.Repair.Needs)
+			}
+		}
+	}
+}
+
+// keep adds what was found to the posture's history. An audit that cannot be kept is told and is still an audit.
+func (af *auditFlags) keep(w io.Writer, auditors []minewarden.Auditor, outs []outcome, paths []string, res *gate.Result) {
+	rules := map[string][]minewarden.Rule{}
+	var all []minewarden.Rule
+	for _, a := range auditors {
+		rules[a.Info().Name] = a.Rules()
+		all = append(all, a.Rules()...)
+	}
+	now := time.Now().UTC()
+	var records []score.Record
+	for i := range outs {
+		o := &outs[i]
+		switch {
+		case o.err != nil:
+			records = append(records, score.Failed(o.target.Name, o.auditor, o.err, now))
+		case o.verdict.Applies:
+			records = append(records, score.Of(o.target.Name, o.verdict, rules[o.auditor], now))
+		}
+	}
+	if res != nil {
+		records = append(records, scoreFiles(paths, res, all, now))
+	}
+	if len(records) == 0 {
+		return
+	}
+	if err := score.Append(af.data, records); err != nil {
+		fmt.Fprintln(w, "not kept for 'minewarden report posture':", sentence(err))
+	}
+}
+
+// scoreFiles scores all files together: a repository is deployed as a whole.
+func scoreFiles(paths []string, res *gate.Result, rules []minewarden.Rule, now time.Time) score.Record {
+	v := minewarden.Verdict{Applies: true, Product: "configuration"}
+	for i := range res.Checks {
+		if l := &res.Checks[i]; l.Active() || l.Check.Finding == nil {
+			v.Checks = append(v.Checks, l.Check)
+		}
+	}
+	var names []string
+	for _, p := range paths {
+		if abs, err := filepath.Abs(p); err == nil {
+			p = abs
+		}
+		names = append(names, p)
+	}
+	r := score.Of(strings.Join(names, ", "), v, rules, now)
+	for _, e := range res.Errors {
+		r.Unknown++
+		r.Items = append(r.Items, score.Item{Status: minewarden.StatusUnknown, Rule: "file", Subject: e.Path, Proof: e.Error()})
+	}
+	return r
 }
 
 // printFound prints findings with their reason and repair; as JSON the finding alone, whose form is stable.
@@ -219,16 +287,15 @@ func (af *auditFlags) repair(cmd *cobra.Command, files []repair.File) error {
 	var r minewarden.Responder
 	if af.fix {
 		var err error
-		dir := filepath.Join(af.data, "repairs")
-		r, err = repair.New(minewarden.Env{Now: time.Now, Log: newLog(cmd.ErrOrStderr(), 0), Decode: func(c any) error {
-			if conf, ok := c.(*repair.Config); ok {
-				conf.Dir = dir
-			}
-			return nil
-		}})
+		// The agent's own folder, so that its desk lists and takes back these repairs too.
+		r, err = repair.New(minewarden.Env{Now: time.Now, Log: newLog(cmd.ErrOrStderr(), 0), Data: filepath.Join(af.data, "responders", repair.Name)})
 		if err != nil {
 			return fmt.Errorf("--fix: %w", err)
 		}
+	}
+	named := "" // --data, where another command would not find the folder by itself
+	if af.dataGiven {
+		named = " --data " + af.data
 	}
 	failed := 0
 	for _, f := range files {
@@ -248,13 +315,14 @@ func (af *auditFlags) repair(cmd *cobra.Command, files []repair.File) error {
 		if !af.fix {
 			continue
 		}
+		f.Action.Params["who"], f.Action.Params["why"] = app.Me(), "audit --fix"
 		rc, err := r.Do(cmd.Context(), f.Action)
 		if err != nil {
 			failed++
 			fmt.Fprintf(cmd.ErrOrStderr(), "not repaired: %s: %s\n", terminal.Safe(f.Path), terminal.Safe(err.Error()))
 			continue
 		}
-		fmt.Fprintf(cmd.ErrOrStderr(), "repaired: %s (%s); take back with: minewarden respond undo %s\n", terminal.Safe(f.Path), terminal.Safe(rc.Result), rc.Action.ID)
+		fmt.Fprintf(cmd.ErrOrStderr(), "repaired: %s (%s); take back with: minewarden respond undo%s %s\n", terminal.Safe(f.Path), terminal.Safe(rc.Result), named, rc.Action.ID)
 	}
 	if failed > 0 && af.fix {
 		return fmt.Errorf("%d files were not repaired: %w", failed, errNotLooked)

@@ -1,13 +1,12 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/minewarden/minewarden/config"
 	"github.com/minewarden/minewarden/posture/score"
 )
 
@@ -18,8 +17,8 @@ func newReport() *cobra.Command {
 }
 
 func newReportPosture() *cobra.Command {
-	var data, format string
-	var asJSON bool
+	var data string
+	var asHTML, asMarkdown, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "posture",
 		Short: "What the last audits found, why it matters, how to repair it, and what was not looked at",
@@ -27,6 +26,7 @@ func newReportPosture() *cobra.Command {
 			"campaign used it, how to repair it, and what could not be looked at.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			data = dataDir(data, config.Default())
 			history, err := score.Load(data)
 			if err != nil && len(history) == 0 {
 				return err
@@ -38,19 +38,19 @@ func newReportPosture() *cobra.Command {
 				return fmt.Errorf("no audit was kept in %s: run 'minewarden audit' first, or name the folder with --data", data)
 			}
 			rep := score.NewReport(history, time.Now())
-			write := map[string]func(io.Writer) error{"html": rep.HTML, "markdown": rep.Markdown, "json": rep.JSON}
-			if asJSON {
-				format = "json"
+			switch {
+			case asHTML:
+				return rep.HTML(cmd.OutOrStdout())
+			case asJSON:
+				return rep.JSON(cmd.OutOrStdout())
 			}
-			w, ok := write[format]
-			if !ok {
-				return errors.New("--format is html, markdown or json")
-			}
-			return w(cmd.OutOrStdout())
+			return rep.Markdown(cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().StringVar(&data, "data", "/var/lib/minewarden", "folder in which audits are kept")
-	cmd.Flags().StringVar(&format, "format", "markdown", "html, markdown or json")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "same as --format json")
+	cmd.Flags().StringVar(&data, "data", "", "folder in which audits are kept (default /var/lib/minewarden, or in the home where not root)")
+	cmd.Flags().BoolVar(&asHTML, "html", false, "one page that loads nothing")
+	cmd.Flags().BoolVar(&asMarkdown, "markdown", false, "text (the default)")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	cmd.MarkFlagsMutuallyExclusive("html", "markdown", "json")
 	return cmd
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -121,13 +122,22 @@ func respondDo(wf *workFlags) *cobra.Command {
 
 func respondUndo(wf *workFlags) *cobra.Command {
 	return &cobra.Command{
-		Use: "undo INCIDENT [ACTION]", Short: "Take back what was done: all of it, or one action by its id", Args: cobra.RangeArgs(1, 2),
+		Use: "undo ACTION | INCIDENT [ACTION]", Short: "Take back one action by its id, or all that was done about an incident", Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			action := ""
 			if len(args) == 2 {
 				action = args[1]
 			}
 			return wf.with(cmd, func(ctx context.Context, w app.Work) error {
+				if action == "" {
+					r, err := w.UndoAction(ctx, args[0], app.Me())
+					if err == nil {
+						return printReceipt(cmd.OutOrStdout(), r, wf.json)
+					}
+					if !errors.Is(err, minewarden.ErrNotFound) {
+						return err
+					}
+				}
 				undone, err := w.Undo(ctx, args[0], action, app.Me())
 				for _, r := range undone {
 					if printErr := printReceipt(cmd.OutOrStdout(), r, wf.json); printErr != nil {
@@ -142,12 +152,18 @@ func respondUndo(wf *workFlags) *cobra.Command {
 
 func respondList(wf *workFlags) *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List actions, those of the incident last updated first", Args: cobra.NoArgs,
+		Use: "list", Short: "List actions: repairs first, then those of the incident last updated first", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return wf.with(cmd, func(ctx context.Context, w app.Work) error {
+				records, bad := w.Records(ctx)
+				for _, r := range records {
+					if err := printListed(cmd.OutOrStdout(), nil, r, wf.json); err != nil {
+						return err
+					}
+				}
 				all, err := w.Incidents(ctx, minewarden.Query{})
 				if err != nil {
-					return err
+					return errors.Join(bad, err)
 				}
 				for _, inc := range all {
 					for _, r := range inc.Actions {
@@ -156,12 +172,13 @@ func respondList(wf *workFlags) *cobra.Command {
 						}
 					}
 				}
-				return nil
+				return bad
 			})
 		},
 	}
 }
 
+// printListed prints an action; inc is nil where none asked for it.
 func printListed(w io.Writer, inc *minewarden.Incident, r minewarden.Receipt, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(w).Encode(r)
@@ -173,6 +190,10 @@ func printListed(w io.Writer, inc *minewarden.Incident, r minewarden.Receipt, as
 	case !r.OK:
 		state = "failed"
 	}
-	_, err := fmt.Fprintf(w, "%s  %-10s  %s  incident %s  %s\n", r.Done.Local().Format("2006-01-02 15:04:05"), state, terminal.Safe(r.Action.ID), inc.ID, terminal.Safe(r.Action.Summary))
+	why := "no incident"
+	if inc != nil {
+		why = "incident " + inc.ID
+	}
+	_, err := fmt.Fprintf(w, "%s  %-10s  %s  %s  %s\n", r.Done.Local().Format("2006-01-02 15:04:05"), state, terminal.Safe(r.Action.ID), why, terminal.Safe(r.Action.Summary))
 	return err
 }

@@ -96,9 +96,10 @@ pre{background:#f4f4f4;padding:.6rem;overflow:auto;white-space:pre-wrap}
 {{with .Error}}<p><strong>Could not look: {{.}}</strong></p>{{end}}
 {{range .Failed}}<article class="{{.Severity}}"><h3>{{.Title}} ({{.Severity}}, {{.Status}})</h3>
 <p>{{.Subject}}: {{.Proof}}</p>{{with .Why}}<p>Why it matters: {{.}}</p>{{end}}
-<p>Repair: {{.Advice}}.{{with .Summary}} This means: {{.}}.{{end}}</p>{{with .Repair}}<pre>{{.}}</pre>{{end}}
+<p>Repair: {{dot .Advice}}{{with .Summary}} This means: {{dot .}}{{end}}</p>{{with .Repair}}<pre>{{.}}</pre>{{end}}
 <p><small>{{.Rule}}{{range .References}} · {{.}}{{end}}</small></p></article>
 {{else}}{{if not .Error}}<p>Nothing failed.</p>{{end}}{{end}}
+{{with .Left}}<p>{{.}} more checks are not listed.</p>{{end}}
 {{if .NotSeen}}<h3>What was not looked at</h3><ul>{{range .NotSeen}}<li>{{.Rule}}: {{.Proof}}</li>{{end}}</ul>{{end}}
 {{else}}<p>No audit has been kept yet: run minewarden audit.</p>{{end}}
 </body></html>
@@ -106,7 +107,7 @@ pre{background:#f4f4f4;padding:.6rem;overflow:auto;white-space:pre-wrap}
 
 // HTML writes the report as one page that loads nothing.
 func (r Report) HTML(w io.Writer) error {
-	t, err := template.New("posture").Parse(page)
+	t, err := template.New("posture").Funcs(template.FuncMap{"dot": dot}).Parse(page)
 	if err != nil {
 		return err
 	}
@@ -127,11 +128,17 @@ func (r Report) Markdown(w io.Writer) error {
 			if it.Why != "" {
 				fmt.Fprintf(&b, "Why it matters: %s\n\n", escape(it.Why))
 			}
-			fmt.Fprintf(&b, "Repair: %s.\n", escape(it.Advice))
+			fmt.Fprintf(&b, "Repair: %s\n", dot(escape(it.Advice)))
+			if it.Summary != "" {
+				fmt.Fprintf(&b, "\nThis means: %s\n", dot(escape(it.Summary)))
+			}
 			if it.Repair != "" {
 				b.WriteString("\n    " + strings.ReplaceAll(strings.TrimRight(it.Repair, "\n"), "\n", "\n    ") + "\n")
 			}
 			fmt.Fprintf(&b, "\n%s %s\n", escape(it.Rule), escape(strings.Join(it.References, "; ")))
+		}
+		if t.Left > 0 {
+			fmt.Fprintf(&b, "\n%d more checks are not listed.\n", t.Left)
 		}
 		if len(t.NotSeen) > 0 {
 			b.WriteString("\n### What was not looked at\n\n")
@@ -143,6 +150,9 @@ func (r Report) Markdown(w io.Writer) error {
 	_, err := io.WriteString(w, b.String())
 	return err
 }
+
+// dot ends a sentence that may have its stop already.
+func dot(s string) string { return strings.TrimRight(s, ". ") + "." }
 
 // escape keeps text of a target from becoming markup.
 func escape(s string) string {

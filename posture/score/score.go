@@ -55,7 +55,11 @@ type Record struct {
 	Unknown int       `json:"unknown"`         // rules that could not be
 	Error   string    `json:"error,omitempty"` // the target could not be looked at: the score says nothing then
 	Items   []Item    `json:"items"`
+	Left    int       `json:"left_out,omitempty"` // items beyond maxItems; the score counts them all the same
 }
+
+// maxItems bounds the items of a record: failures are kept first, then what could not be looked at.
+const maxItems = 2000
 
 // Of scores a verdict. rules are the auditor's.
 func Of(target string, v minewarden.Verdict, rules []minewarden.Rule, now time.Time) Record {
@@ -90,6 +94,7 @@ func Of(target string, v minewarden.Verdict, rules []minewarden.Rule, now time.T
 		}
 		r.Items = append(r.Items, it)
 	}
+	r.trim()
 	var all, lost float64
 	for id := range answered {
 		w := weight(text[id].Severity)
@@ -106,6 +111,27 @@ func Of(target string, v minewarden.Verdict, rules []minewarden.Rule, now time.T
 		r.Score = limit
 	}
 	return r
+}
+
+// trim keeps what a person would read first.
+func (r *Record) trim() {
+	if len(r.Items) <= maxItems {
+		return
+	}
+	rank := func(it Item) int {
+		switch it.Status {
+		case minewarden.StatusFail:
+			return -2 * int(it.Severity+1)
+		case minewarden.StatusPossible:
+			return -2*int(it.Severity+1) + 1
+		case minewarden.StatusUnknown:
+			return 1
+		}
+		return 2
+	}
+	slices.SortStableFunc(r.Items, func(a, b Item) int { return rank(a) - rank(b) })
+	r.Left = len(r.Items) - maxItems
+	r.Items = r.Items[:maxItems]
 }
 
 // Failed is the record of a target that could not be looked at. It never counts as safe.
@@ -149,24 +175,88 @@ const file = "posture.jsonl"
 const (
 	maxLine    = 16 << 20
 	maxRecords = 100_000
+	maxFile    = 64 << 20 // bytes; beyond, only the newest keepEach audits of each target are kept
+	keepEach   = 20
 )
 
-// Append keeps records in the data folder.
-func Append(dir string, records []Record) (err error) {
+// Append keeps records in the data folder, which is made where it is not there.
+func Append(dir string, records []Record) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("keep the posture: %w", err)
+	}
+	name := filepath.Join(dir, file)
+	size, err := appendLines(name, records)
+	if err != nil {
+		return fmt.Errorf("keep the posture: %w", err)
+	}
+	if size <= maxFile {
+		return nil
+	}
+	if err := shorten(dir); err != nil {
+		return fmt.Errorf("shorten %s: %w", name, err)
+	}
+	return nil
+}
+
+func lines(records []Record) ([]byte, error) {
 	var b bytes.Buffer
 	for _, r := range records {
 		line, err := json.Marshal(r)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		b.Write(append(line, '\n'))
 	}
-	f, err := os.OpenFile(filepath.Join(dir, file), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	return b.Bytes(), nil
+}
+
+func appendLines(name string, records []Record) (size int64, err error) {
+	b, err := lines(records)
 	if err != nil {
-		return fmt.Errorf("keep the posture: %w", err)
+		return 0, err
 	}
-	_, err = f.Write(b.Bytes()) // one write, so that two audits at once do not mix lines
-	return errors.Join(err, f.Sync(), f.Close())
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return 0, err
+	}
+	_, err = f.Write(b) // one write, so that two audits at once do not mix lines
+	st, statErr := f.Stat()
+	if statErr == nil {
+		size = st.Size()
+	}
+	return size, errors.Join(err, statErr, f.Sync(), f.Close())
+}
+
+// shorten keeps the newest audits of each target. A reader sees the old file or the new one.
+func shorten(dir string) error {
+	history, err := Load(dir)
+	if len(history) == 0 {
+		return err
+	}
+	count := map[string]int{}
+	var keep []Record
+	for _, r := range slices.Backward(history) {
+		if count[r.key()]++; count[r.key()] <= keepEach {
+			keep = append(keep, r)
+		}
+	}
+	slices.Reverse(keep)
+	b, err := lines(keep)
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, file+".*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), filepath.Join(dir, file))
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
 }
 
 // Load returns the history, oldest first. A line that was cut by a crash is reported beside the others.
@@ -187,7 +277,7 @@ func read(r io.Reader) ([]Record, error) {
 	sc.Buffer(make([]byte, 64<<10), maxLine)
 	var out []Record
 	var bad error
-	for n := 1; sc.Scan() && len(out) < maxRecords; n++ {
+	for n := 1; sc.Scan(); n++ {
 		if len(bytes.TrimSpace(sc.Bytes())) == 0 {
 			continue
 		}
@@ -196,7 +286,9 @@ func read(r io.Reader) ([]Record, error) {
 			bad = errors.Join(bad, fmt.Errorf("posture line %d: %w", n, err))
 			continue
 		}
-		out = append(out, rec)
+		if out = append(out, rec); len(out) >= 2*maxRecords {
+			out = append(out[:0], out[maxRecords:]...) // the newest count
+		}
 	}
 	return out, errors.Join(bad, sc.Err())
 }

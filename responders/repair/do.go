@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,9 +34,15 @@ type record struct {
 	Dir     string            `json:"made_dir"`  // the folder that was made for the file
 	NewMode uint32            `json:"new_mode"`  // of the file after the repair
 	IsDir   bool              `json:"directory"` // Path is a directory: only its mode is changed
+
+	Undone   time.Time `json:"undone,omitzero"`
+	UndoneBy string    `json:"undone_by,omitempty"`
 }
 
 func (r *responder) folder(id string) (string, error) {
+	if r.conf.Dir == "" {
+		return "", errors.New("there is no folder for the backups: name one with dir or a data directory")
+	}
 	if id == "" || strings.ContainsAny(id, `/\`) || strings.HasPrefix(id, ".") {
 		return "", fmt.Errorf("action id %q cannot name a folder", id)
 	}
@@ -144,6 +152,10 @@ func keep(folder string, before []byte, rec record) error {
 	if err := replace(filepath.Join(folder, "before"), before, 0o600, os.Getuid(), os.Getgid()); err != nil {
 		return err
 	}
+	return writeRecord(folder, rec)
+}
+
+func writeRecord(folder string, rec record) error {
 	raw, err := json.MarshalIndent(rec, "", "  ")
 	if err != nil {
 		return err
@@ -203,7 +215,8 @@ func syncDir(dir string) error {
 	return errors.Join(err, d.Close())
 }
 
-// Undo puts the file back to the byte, with its mode and owner, unless somebody changed it after the repair.
+// Undo puts the file back to the byte, with its mode and owner, unless somebody changed it after the repair. rc.UndoneBy is
+// kept with the record.
 func (r *responder) Undo(_ context.Context, rc minewarden.Receipt) error {
 	folder, err := r.folder(rc.Action.ID)
 	if err != nil {
@@ -213,9 +226,20 @@ func (r *responder) Undo(_ context.Context, rc minewarden.Receipt) error {
 	if err != nil {
 		return fmt.Errorf("undo %s: %w", rc.Action.ID, err)
 	}
+	if err := putBack(folder, rec); err != nil {
+		return err
+	}
+	rec.Undone, rec.UndoneBy = r.now(), rc.UndoneBy
+	if err := writeRecord(folder, rec); err != nil {
+		return fmt.Errorf("undo %s: the file is as it was, but the record does not say so: %w", rec.Path, err)
+	}
+	return nil
+}
+
+func putBack(folder string, rec record) error {
 	backup, err := os.ReadFile(filepath.Join(folder, "before"))
 	if err != nil {
-		return fmt.Errorf("undo %s: %w", rc.Action.ID, err)
+		return fmt.Errorf("undo %s: %w", rec.Path, err)
 	}
 	if sum(backup) != rec.Before {
 		return fmt.Errorf("undo %s: the backup in %s is damaged", rec.Path, folder)
@@ -251,26 +275,48 @@ func (r *responder) Undo(_ context.Context, rc minewarden.Receipt) error {
 	return nil
 }
 
-// Records returns the receipts of the repairs whose backups are kept, for "respond undo" after a restart.
-func Records(dir string) ([]minewarden.Receipt, error) {
-	entries, err := os.ReadDir(dir)
+// maxRecords bounds how many repairs are listed: more than a person made.
+const maxRecords = 10_000
+
+// Records returns the receipts of the repairs whose backups are kept, the oldest first. A record that cannot be read is told
+// beside the others.
+func (r *responder) Records(ctx context.Context) ([]minewarden.Receipt, error) {
+	d, err := os.Open(r.conf.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list repairs: %w", err)
 	}
-	var out []minewarden.Receipt
+	names, err := d.Readdirnames(maxRecords + 1)
+	err = errors.Join(err, d.Close())
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("list repairs: %w", err)
+	}
 	var bad error
-	for _, e := range entries {
-		folder := filepath.Join(dir, e.Name())
+	if len(names) > maxRecords {
+		names, bad = names[:maxRecords], fmt.Errorf("list repairs: %s holds more than %d; the others are not listed", r.conf.Dir, maxRecords)
+	}
+	var out []minewarden.Receipt
+	for _, name := range names {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		folder := filepath.Join(r.conf.Dir, name)
 		rec, err := readRecord(folder)
 		if err != nil {
-			bad = errors.Join(bad, fmt.Errorf("read repair %s: %w", e.Name(), err))
+			bad = errors.Join(bad, fmt.Errorf("read repair %s: %w", name, err))
 			continue
 		}
 		out = append(out, minewarden.Receipt{Action: rec.Action, Started: rec.Time, Done: rec.Time, OK: true,
-			Result: "repaired; the backup is in " + folder, State: map[string]string{"backup": folder}})
+			Result: "repaired; the backup is in " + folder, State: map[string]string{"backup": folder}, Who: rec.Action.Params["who"], Why: rec.Action.Params["why"],
+			Undone: rec.Undone, UndoneBy: rec.UndoneBy})
 	}
+	slices.SortFunc(out, func(a, b minewarden.Receipt) int {
+		if c := a.Done.Compare(b.Done); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Action.ID, b.Action.ID)
+	})
 	return out, bad
 }

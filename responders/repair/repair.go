@@ -34,12 +34,13 @@ const opRepair = "repair"
 
 // Config is the responder's section of the configuration.
 type Config struct {
-	// Dir holds the backups, one folder an action. It belongs to root alone, for the files may hold secrets.
+	// Dir holds the backups, one folder an action. It belongs to root alone, for the files may hold secrets. Empty is the
+	// responder's own folder in the data directory.
 	Dir string `yaml:"dir"`
 }
 
 // DefaultConfig returns the defaults.
-func DefaultConfig() Config { return Config{Dir: "/var/lib/minewarden/repairs"} }
+func DefaultConfig() Config { return Config{} }
 
 type responder struct {
 	conf Config
@@ -57,7 +58,14 @@ func New(env minewarden.Env) (minewarden.Responder, error) {
 	if err := env.Config(&c); err != nil {
 		return nil, err
 	}
-	if !filepath.IsAbs(c.Dir) {
+	if c.Dir == "" && env.Data != "" {
+		dir, err := filepath.Abs(env.Data)
+		if err != nil {
+			return nil, fmt.Errorf("repair: %w", err)
+		}
+		c.Dir = dir
+	}
+	if c.Dir != "" && !filepath.IsAbs(c.Dir) {
 		return nil, fmt.Errorf("repair: dir %q is not an absolute path", c.Dir)
 	}
 	now := env.Now
@@ -85,14 +93,15 @@ type File struct {
 	Err    error // why it cannot be repaired by the program; Action is empty then
 }
 
-// Actions plans the repairs of checks, one action a file. root is the directory that a relative path of an edit is below: "/"
+// Actions plans the repairs of checks, one action a file. Repairs that need something to be in place first, such as certificates,
+// are left out unless prepared says that it is: a service that is configured by half does not start. root is the directory that a relative path of an edit is below: "/"
 // for the host, "." for paths as the user named them. It reads the files and changes nothing.
-func Actions(root string, checks []minewarden.Check, now time.Time) []File {
+func Actions(root string, checks []minewarden.Check, prepared bool, now time.Time) []File {
 	var order []string
 	edits := map[string][]minewarden.Edit{}
 	rules := map[string][]string{}
 	for _, c := range checks {
-		if c.Repair == nil || c.Finding == nil {
+		if c.Repair == nil || c.Finding == nil || c.Repair.Needs != "" && !prepared {
 			continue
 		}
 		for _, e := range c.Repair.Edits {

@@ -31,7 +31,7 @@ func failed(edits ...minewarden.Edit) []minewarden.Check {
 
 func planOne(t *testing.T, root string, edits ...minewarden.Edit) File {
 	t.Helper()
-	fs := Actions(root, failed(edits...), time.Now())
+	fs := Actions(root, failed(edits...), false, time.Now())
 	if len(fs) != 1 || fs[0].Err != nil {
 		t.Fatalf("%+v", fs)
 	}
@@ -67,7 +67,7 @@ func TestDoAndUndo(t *testing.T) {
 	if _, err := r.Do(context.Background(), f.Action); err != nil {
 		t.Errorf("twice: %v", err)
 	}
-	recs, err := Records(r.conf.Dir)
+	recs, err := r.Records(context.Background())
 	if err != nil || len(recs) != 1 {
 		t.Fatal(recs, err)
 	}
@@ -75,6 +75,9 @@ func TestDoAndUndo(t *testing.T) {
 		if err := r.Undo(context.Background(), recs[0]); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if recs, err = r.Records(context.Background()); err != nil || len(recs) != 1 || recs[0].Undone.IsZero() {
+		t.Errorf("after undo: %+v, %v", recs, err)
 	}
 	if got, _ := os.ReadFile(path); string(got) != before {
 		t.Errorf("undo left %q", got)
@@ -191,7 +194,7 @@ func TestOddTargets(t *testing.T) {
 			t.Errorf("action id %q was taken", id)
 		}
 	}
-	bad := Actions(dir, failed(verdict.Set("gone.yml", minewarden.FormatMode, "0600")), time.Now())
+	bad := Actions(dir, failed(verdict.Set("gone.yml", minewarden.FormatMode, "0600")), false, time.Now())
 	if bad[0].Err == nil {
 		t.Error("the mode of a file that is not there was planned")
 	}

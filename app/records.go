@@ -1,0 +1,148 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/config"
+)
+
+// A recorder is a Responder that keeps its own records of what it did, because no incident asked for it.
+type recorder interface {
+	Records(ctx context.Context) ([]minewarden.Receipt, error)
+}
+
+// Records returns the receipts that responders keep themselves, the newest first. What could not be read is told beside them.
+func (d *Desk) Records(ctx context.Context) ([]minewarden.Receipt, error) {
+	var all []minewarden.Receipt
+	var errs []error
+	for _, r := range d.responders {
+		if rec, ok := r.(recorder); ok {
+			some, err := rec.Records(ctx)
+			all, errs = append(all, some...), append(errs, err)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b minewarden.Receipt) int { return b.Done.Compare(a.Done) })
+	return all, errors.Join(errs...)
+}
+
+// UndoAction takes one action back, by its id or by a beginning of it that no other has, whether an incident asked for it or
+// not.
+func (d *Desk) UndoAction(ctx context.Context, id, who string) (minewarden.Receipt, error) {
+	r, err := d.undoRecord(ctx, id, who)
+	if !errors.Is(err, minewarden.ErrNotFound) {
+		return r, err
+	}
+	missing := err
+	for inc, err := range d.store.Incidents(ctx, minewarden.Query{}) {
+		if err != nil {
+			return minewarden.Receipt{}, err
+		}
+		for _, r := range inc.Actions {
+			if r.Action.ID != id {
+				continue
+			}
+			undone, err := d.Undo(ctx, inc.ID, id, who)
+			if len(undone) > 0 {
+				r = undone[0]
+			}
+			return r, err
+		}
+	}
+	return minewarden.Receipt{}, missing
+}
+
+func (d *Desk) undoRecord(ctx context.Context, id, who string) (minewarden.Receipt, error) {
+	all, bad := d.Records(ctx)
+	var found []minewarden.Receipt
+	for _, r := range all {
+		if r.Action.ID == id {
+			found = []minewarden.Receipt{r}
+			break
+		}
+		if len(id) >= minPrefix && strings.HasPrefix(r.Action.ID, id) {
+			found = append(found, r)
+		}
+	}
+	switch {
+	case len(found) == 0:
+		return minewarden.Receipt{}, errors.Join(fmt.Errorf("action %q: %w", id, minewarden.ErrNotFound), bad)
+	case len(found) > 1:
+		return minewarden.Receipt{}, fmt.Errorf("%q begins more than one action: type more of it", id)
+	}
+	r := found[0]
+	if !r.Undone.IsZero() {
+		return r, fmt.Errorf("action %s was taken back already, at %s", r.Action.ID, r.Undone.Format(time.DateTime))
+	}
+	resp, err := d.responder(r.Action.Responder)
+	if err != nil {
+		return r, err
+	}
+	u, ok := resp.(minewarden.Undoer)
+	if !ok {
+		return r, fmt.Errorf("responders/%s takes nothing back", r.Action.Responder)
+	}
+	r.UndoneBy = who
+	if err := u.Undo(ctx, r); err != nil {
+		return r, err
+	}
+	r.Undone = time.Now()
+	return r, nil
+}
+
+// bare is the desk of a data directory that holds no incidents: only what responders keep themselves is there.
+type bare struct {
+	desk    *Desk
+	missing error
+}
+
+var _ Work = (*bare)(nil)
+
+// openBare opens what is kept beside the incidents. missing is why these cannot be opened; it is the error where nothing else is
+// kept either.
+func openBare(ctx context.Context, cfg *config.Config, log *slog.Logger, missing error) (Work, error) {
+	d, err := newDesk(cfg, log, nil, nil)
+	if err != nil {
+		return nil, errors.Join(missing, err)
+	}
+	all, err := d.Records(ctx)
+	if err == nil && len(all) == 0 {
+		return nil, missing
+	}
+	return &bare{desk: d, missing: missing}, nil
+}
+
+func (b *bare) Records(ctx context.Context) ([]minewarden.Receipt, error) { return b.desk.Records(ctx) }
+
+func (b *bare) UndoAction(ctx context.Context, id, who string) (minewarden.Receipt, error) {
+	return b.desk.undoRecord(ctx, id, who)
+}
+
+// Incidents returns none: none were ever kept.
+func (b *bare) Incidents(context.Context, minewarden.Query) ([]minewarden.Incident, error) {
+	return nil, nil
+}
+
+func (b *bare) Incident(context.Context, string) (minewarden.Incident, error) {
+	return minewarden.Incident{}, b.missing
+}
+
+func (b *bare) Plan(context.Context, string) ([]minewarden.Action, error) { return nil, b.missing }
+
+func (b *bare) Do(context.Context, minewarden.Action, string, string) (minewarden.Receipt, error) {
+	return minewarden.Receipt{}, b.missing
+}
+
+func (b *bare) Undo(_ context.Context, id, _, _ string) ([]minewarden.Receipt, error) {
+	return nil, fmt.Errorf("%q is no action that is kept: %w", id, b.missing)
+}
+
+func (b *bare) Close(context.Context, string, string, string) (minewarden.Incident, error) {
+	return minewarden.Incident{}, b.missing
+}
