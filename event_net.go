@@ -60,7 +60,7 @@ type Flow struct {
 	ClientBytes   uint64    `json:"client_bytes"` // payload of TCP or UDP as on the wire, with retransmissions
 	ServerBytes   uint64    `json:"server_bytes"`
 	// Messages are those since the flow's event before this one, oldest first, at most MaxMessages; More is how many came after
-	// the list was full. Only TCP flows have them.
+	// the list was full. TCP flows have them, but for HTTP.
 	Messages []Message `json:"messages,omitempty"`
 	More     uint32    `json:"more,omitempty"`
 }
@@ -86,8 +86,8 @@ const (
 )
 
 // Stream is what one side sent, in order, without gaps within one event, each byte at most once. Only what may be mining is
-// streamed: the first 2 KiB of each direction of protocols that are not known; the first 64 KiB of text and JSON, and all of it
-// when words of mining were seen in the flow; bodies of HTTP that are JSON or not declared, to 64 KiB each. Nothing of TLS, SSH
+// streamed: the first 2 KiB of each direction of protocols that are not known; the first 16 KiB of text and 64 KiB of JSON, and all of
+// it when words of mining were seen in the flow; bodies of HTTP that are JSON or not declared, to 64 KiB each. Nothing of TLS, SSH
 // and DNS. One event holds at most 64 KiB. Data must be copied when it is kept.
 type Stream struct {
 	Key        FlowKey `json:"key"`

@@ -3,6 +3,7 @@ package sensors
 
 import (
 	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/sensors/capture"
 	"github.com/minewarden/minewarden/sensors/ebpf"
 	"github.com/minewarden/minewarden/sensors/files"
 	"github.com/minewarden/minewarden/sensors/procfs"
@@ -23,5 +24,6 @@ func All() []Named {
 		{"ebpf", ebpf.New},
 		{"procfs", procfs.New},
 		{"files", files.New},
+		{"capture", capture.New},
 	}
 }

@@ -29,6 +29,8 @@ const (
 	idleClosed   = 15 * second
 	// sweepParts is in how many steps, of about a second each, the whole table is looked at.
 	sweepParts = 32
+	// sweepEvery is how many packets, less one, pass at least between two steps: captures put together jump about in time.
+	sweepEvery = 1<<10 - 1
 )
 
 // An engine turns packets into events. It is driven from one goroutine.
@@ -91,7 +93,7 @@ func (e *engine) frame(f *frame) {
 func (e *engine) begin(now int64) {
 	e.now = now
 	e.stats.packets++
-	if tick := now >> 30; tick != e.sweepTick {
+	if tick := now >> 30; tick != e.sweepTick && e.stats.packets&sweepEvery == 0 {
 		e.sweepTick = tick
 		e.sweep()
 	}
@@ -200,9 +202,6 @@ func (e *engine) report(f *flow, state, ended string) {
 		d.Messages, d.More = append([]minewarden.Message(nil), c.messages...), c.more
 		e.messages -= len(c.messages)
 		c.messages, c.more = c.messages[:0], 0
-		if state == minewarden.FlowEnd {
-			c.messages = nil
-		}
 	}
 	e.emit(d)
 }
@@ -243,7 +242,11 @@ func (e *engine) release(f *flow) {
 		e.unhold(&c.half[s])
 	}
 	e.messages -= len(c.messages)
-	*c = conn{messages: c.messages[:0]}
+	kept := c.messages[:0]
+	if cap(kept) > keptMessages {
+		kept = nil
+	}
+	*c = conn{messages: kept}
 	e.spare = append(e.spare, f.conn)
 	f.conn = 0
 }
@@ -296,7 +299,10 @@ type makers struct {
 	conn   slab[conn]
 }
 
-const slabLen = 64
+const (
+	slabLen      = 64
+	keptMessages = 16 // room for messages that a connection passes on to the next one
+)
 
 type slab[T any] struct{ free []T }
 

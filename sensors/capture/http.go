@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"io"
 	"strconv"
+	"strings"
 
 	"github.com/minewarden/minewarden"
 )
@@ -273,7 +274,7 @@ func (e *engine) httpMessage(f *flow, c *conn, s int, head []byte) {
 		return
 	}
 	w.body.seen, w.body.gap = 0, false
-	w.body.wanted = true
+	w.body.wanted = w.body.packed == 0 || maybeJSON(d.ContentType)
 	e.framing(f, c, s, d, chunked, length)
 	if w.state == atHead {
 		w.body.packed = 0
@@ -435,6 +436,11 @@ func methodName(b []byte) string {
 		}
 	}
 	return string(b)
+}
+
+// maybeJSON says which compressed bodies are worth unpacking.
+func maybeJSON(contentType string) bool {
+	return contentType == "" || strings.Contains(contentType, "json") || strings.HasPrefix(contentType, "text/plain")
 }
 
 func contentType(v []byte) string {

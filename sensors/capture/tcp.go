@@ -178,7 +178,7 @@ func (e *engine) segment(f *flow, s int, seq uint32, b []byte, missing int) {
 		missing = int(total) - len(b)
 		d = 0
 	}
-	if c.app != appTLS {
+	if c.app != appTLS && c.app != appHTTP {
 		e.message(f, c, s, int(total))
 	}
 	if f.flags&flowDeaf != 0 {
@@ -325,5 +325,8 @@ func (e *engine) message(f *flow, c *conn, s, n int) {
 		return
 	}
 	e.messages++
+	if c.messages == nil {
+		c.messages = make([]minewarden.Message, 0, 8)
+	}
 	c.messages = append(c.messages, minewarden.Message{At: time.Duration(e.now - f.start), FromClient: s == 0, Size: uint32(n)})
 }
