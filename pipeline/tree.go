@@ -10,8 +10,10 @@ const (
 	// maxProcesses bounds the process table: twice the default pid_max of a 32-bit kernel. When it is full the oldest
 	// dead entry goes first, then any.
 	maxProcesses = 65536
-	// deadFor is how long an exited process can still be found: samples and flows of it arrive late.
-	deadFor = 2 * time.Minute
+	// deadFor is how long an exited process can still be found: samples and flows of it arrive late, by seconds.
+	deadFor = 30 * time.Second
+	// maxDead bounds them where many short programs are started: four seconds of 2,000 a second.
+	maxDead = 8192
 )
 
 // tree holds every process by pid. Ancestry is in Process.Parent and outlives the table.
@@ -134,6 +136,12 @@ func (t *tree) after(ev *minewarden.Event) {
 	if n := t.node(ev.Process.Key); n != nil && !n.dead {
 		n.dead = true
 		t.dead = append(t.dead, grave{ev.Process.Key.PID, ev.Time, n})
+		if len(t.dead) >= 2*maxDead {
+			for _, g := range t.dead[:maxDead] {
+				t.bury(g)
+			}
+			t.dead = append(t.dead[:0], t.dead[maxDead:]...)
+		}
 	}
 }
 

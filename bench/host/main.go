@@ -18,6 +18,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -74,7 +75,8 @@ type agent struct {
 
 // seen is a line of its output.
 type seen struct {
-	at time.Time
+	at        time.Time
+	ancestors []int // pids above the subject when the finding came, as far as they still ran
 	line
 }
 
@@ -131,7 +133,7 @@ func (b *bench) start(ctx context.Context, args ...string) (*agent, error) {
 			var l line
 			if json.Unmarshal(sc.Bytes(), &l) == nil && l.Rule != "" {
 				a.mu.Lock()
-				a.seen = append(a.seen, seen{time.Now(), l})
+				a.seen = append(a.seen, seen{time.Now(), ancestors(l.Subject.PID), l})
 				a.mu.Unlock()
 				select {
 				case a.more <- struct{}{}:
@@ -186,16 +188,40 @@ func (a *agent) count() int {
 	return len(a.seen)
 }
 
-// since returns what was found from index from on, at medium or worse.
-func (a *agent) since(from int) (bad []line) {
+// since returns what was found from index from on, at medium or worse: about what root started, and about others. A process
+// that is gone when its finding comes counts as root's.
+func (a *agent) since(from, root int) (own, others []line) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, s := range a.seen[from:] {
-		if s.Severity == "medium" || s.Severity == "high" || s.Severity == "critical" {
-			bad = append(bad, s.line)
+		if s.Severity != "medium" && s.Severity != "high" && s.Severity != "critical" {
+			continue
+		}
+		if len(s.ancestors) > 0 && !slices.Contains(s.ancestors, root) {
+			others = append(others, s.line)
+		} else {
+			own = append(own, s.line)
 		}
 	}
-	return bad
+	return own, others
+}
+
+// ancestors returns pid, its session and those above it; none when it is gone or there is no pid.
+func ancestors(pid int) (all []int) {
+	for pid > 1 {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			return all
+		}
+		f := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+		var parent, session int
+		if _, err := fmt.Sscan(f[1]+" "+f[3], &parent, &session); err != nil {
+			return all
+		}
+		all = append(all, pid, session)
+		pid = parent
+	}
+	return all
 }
 
 // compile builds a workload of internal/workloads.

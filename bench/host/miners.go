@@ -139,7 +139,7 @@ func (b *bench) oneMiner(ctx context.Context, a *agent, bin string, d disguise, 
 	go func() {
 		sc := bufio.NewScanner(stderr)
 		for sc.Scan() {
-			if strings.HasPrefix(sc.Text(), "READY") {
+			if strings.EqualFold(strings.TrimSpace(sc.Text()), "ready") {
 				ready <- time.Now()
 			}
 		}
