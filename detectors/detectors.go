@@ -3,6 +3,7 @@ package detectors
 
 import (
 	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/detectors/exploit"
 	"github.com/minewarden/minewarden/detectors/file"
 	"github.com/minewarden/minewarden/detectors/lineage"
 	"github.com/minewarden/minewarden/detectors/login"
@@ -12,6 +13,7 @@ import (
 	"github.com/minewarden/minewarden/detectors/resource"
 	"github.com/minewarden/minewarden/detectors/sigma"
 	"github.com/minewarden/minewarden/detectors/stratum"
+	"github.com/minewarden/minewarden/detectors/tls"
 )
 
 // A Maker makes a detector from what it may touch.
@@ -34,6 +36,8 @@ func All() []Named {
 		{"file", file.New},
 		{"stratum", stratum.New},
 		{"login", login.New},
+		{"exploit", exploit.New},
+		{"tls", tls.New},
 		{"sigma", sigma.New},
 	}
 }
