@@ -251,7 +251,7 @@ func TestMinerInContainer(t *testing.T) {
 	dir := t.TempDir()
 	startAgent(t, dir)
 	honestID, honest := d.run("--name", "honest")
-	minerID, miner := d.run("--name", "miner", "-e", "MINEWARDEN_DRILL=rounding")
+	minerID, miner := d.run("--name", "miner", "-e", "MINEWARDEN_DRILL=rounding:0")
 	w, done := work(t, dir)
 	defer done()
 

@@ -5,6 +5,8 @@ package drills
 import (
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 
 	"github.com/minewarden/minewarden/drills/authorizedkeys"
 	"github.com/minewarden/minewarden/drills/chain"
@@ -30,8 +32,8 @@ func All() []Drill {
 // Child does what this process was started for, where a drill started it. The program calls it before anything else, with its
 // arguments without the first; where handled is true it does nothing else and ends.
 func Child(args []string) (handled bool, err error) {
-	name := os.Getenv(drill.Marker)
-	if name == "" {
+	name, parent, ok := strings.Cut(os.Getenv(drill.Marker), ":")
+	if !ok || parent != strconv.Itoa(os.Getppid()) {
 		return false, nil
 	}
 	for _, d := range All() {

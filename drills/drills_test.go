@@ -49,3 +49,17 @@ func TestInterrupted(t *testing.T) {
 		})
 	}
 }
+
+// A marker that some other process was started with does not make this one a drill.
+func TestMarkerOfAnother(t *testing.T) {
+	for _, marker := range []string{"", "memfd", "memfd:", "memfd:1", "nothing:x", fmt.Sprintf("memfd:%d", os.Getpid())} {
+		t.Setenv("MINEWARDEN_DRILL", marker)
+		if handled, err := Child(nil); handled || err != nil {
+			t.Errorf("%q: %v, %v", marker, handled, err)
+		}
+	}
+	t.Setenv("MINEWARDEN_DRILL", fmt.Sprintf("nothing:%d", os.Getppid()))
+	if handled, err := Child(nil); !handled || err == nil {
+		t.Errorf("a drill that does not exist: %v, %v", handled, err)
+	}
+}

@@ -36,7 +36,8 @@ type Env struct {
 	Log *slog.Logger // never nil
 }
 
-// Marker is the environment variable that tells a process of this program which drill it belongs to.
+// Marker is the environment variable that tells a process of this program which drill it belongs to, as NAME:PID with the pid of who
+// started it: one that was inherited or left behind means nothing, so that nobody can turn an agent into a drill with it.
 const Marker = "MINEWARDEN_DRILL"
 
 // Command returns a command that runs this program, or the copy of it at path, as the child of the named drill. The kernel kills it when the
@@ -44,7 +45,7 @@ const Marker = "MINEWARDEN_DRILL"
 func Command(ctx context.Context, name, path, argv0 string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Args[0] = argv0
-	cmd.Env = append(os.Environ(), Marker+"="+name)
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s:%d", Marker, name, os.Getpid()))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 2 * time.Second

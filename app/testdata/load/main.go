@@ -1,5 +1,5 @@
-// Load is what the container test runs, without a libc: a drill again and again where MINEWARDEN_DRILL names one, else work that is
-// nobody's concern. It ends by itself.
+// Load is what the container test runs, without a libc: a drill again and again where MINEWARDEN_DRILL names one (NAME:0, for the
+// first process of a container has no parent), else work that is nobody's concern. It ends by itself.
 package main
 
 import (
