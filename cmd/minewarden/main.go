@@ -74,5 +74,22 @@ func newRoot() *cobra.Command {
 		return fmt.Errorf("%w; see '%s --help'", err, c.CommandPath())
 	})
 	root.AddCommand(commands()...)
+	groups(root)
 	return root
+}
+
+// groups makes commands that only hold others refuse a name that none of these has: cobra would print help and succeed.
+func groups(cmd *cobra.Command) {
+	if !cmd.Runnable() {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("there is no command %q; see '%s --help'", args[0], cmd.CommandPath())
+			}
+			return nil
+		}
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
+	for _, c := range cmd.Commands() {
+		groups(c)
+	}
 }
