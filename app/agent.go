@@ -31,6 +31,7 @@ type Agent struct {
 	keeper *incidents.Keeper
 	desk   *Desk
 	policy *policy
+	guard  *guard // nil: connections are not refused
 	makers *Makers
 	rules  *Rules
 	runner *pipeline.Runner
@@ -87,6 +88,7 @@ func NewAgent(ctx context.Context, cfg *config.Config, log *slog.Logger, notice 
 	if err := a.open(ctx); err != nil {
 		return nil, err
 	}
+	a.guard = newGuard(cfg, a.desk, set, log)
 	pipe := pipeline.New(pipeline.Options{
 		Log: log, Boot: boot, HostName: HostName(), Host: a.facts, Detectors: dets, Match: set.Match,
 		Tap: a.taps(), Finding: a.finding,
@@ -143,6 +145,9 @@ func (a *Agent) open(ctx context.Context) (err error) {
 // taps see every event: the correlator follows the members of incidents, the hasher learns what runs.
 func (a *Agent) taps() []func(*minewarden.Event) {
 	taps := []func(*minewarden.Event){a.follow, a.hash}
+	if a.guard != nil {
+		taps = append(taps, a.guard.observe)
+	}
 	if a.record != nil {
 		w := recording.NewWriter(a.record)
 		failed := false
@@ -190,7 +195,10 @@ func (a *Agent) tellHashLosses(ctx context.Context) {
 
 // finding runs on the pipeline's goroutine: it must not wait for a terminal or a disk.
 func (a *Agent) finding(f minewarden.Finding) {
-	a.keeper.Finding(&f)
+	id := a.keeper.Finding(&f)
+	if a.guard != nil {
+		a.guard.finding(&f, a.rules.Get(f.Rule), id)
+	}
 	if a.notice.Finding != nil {
 		a.say(func() { a.notice.Finding(f, a.rules.Get(f.Rule)) })
 	}
@@ -226,6 +234,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	all.Go(func() { a.hasher.Run(ctx) })
 	all.Go(func() { a.policy.run(ctx) })
 	all.Go(func() { a.makers.Watch(ctx) })
+	if a.guard != nil {
+		all.Go(func() { a.guard.run(ctx) })
+	}
 	all.Go(func() { a.tellHashLosses(ctx) })
 	all.Go(func() { socket.serve(ctx, a.log) })
 	told := make(chan struct{})
@@ -258,7 +269,7 @@ func (a *Agent) Run(ctx context.Context) error {
 
 // Close gives back what NewAgent took.
 func (a *Agent) Close() error {
-	err := a.store.Close()
+	err := errors.Join(a.desk.release(), a.store.Close())
 	if a.record != nil {
 		err = errors.Join(err, a.record.Close())
 	}

@@ -75,8 +75,19 @@ func OpenDesk(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Desk,
 	go func() { kept <- keeper.Run(keep) }()
 	return d, func() error {
 		stop()
-		return errors.Join(<-kept, st.Close())
+		return errors.Join(<-kept, d.release(), st.Close())
 	}, nil
+}
+
+// release gives back what responders hold in the kernel.
+func (d *Desk) release() error {
+	var errs []error
+	for _, r := range d.responders {
+		if c, ok := r.(interface{ Close() error }); ok {
+			errs = append(errs, c.Close())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // recover lets the responders mend what was left half done, and gives the incidents the receipts that they lack.
