@@ -40,6 +40,12 @@ func (s *Set) Match(ev *minewarden.Event) []minewarden.Match {
 		}
 	case *minewarden.TLS:
 		name("sni", d.SNI)
+		if d.Cert != nil {
+			name("certificate", strings.TrimPrefix(d.Cert.CommonName, "*."))
+			for _, n := range d.Cert.Names {
+				name("certificate", strings.TrimPrefix(n, "*."))
+			}
+		}
 	case *minewarden.HTTP:
 		host, _, _ := strings.Cut(d.Host, ":")
 		name("host", host)

@@ -1,0 +1,440 @@
+// Command tls trains and measures the model that judges TLS sessions by their shape.
+//
+//	go run ./bench/tls -train bench/tls/sessions-1.jsonl.gz,../shared/data/pcap/lab/dev1.pcap,../shared/data/pcap/lab/honest_dev.pcap:0 \
+//	    -test bench/tls/sessions-2.jsonl.gz,../shared/data/pcap/lab/dev2.pcap,../shared/data/pcap/lab/honest_dev.pcap:1 -write internal/shape/model.go
+//
+// Recordings are those of bench/tls/lab, or captures beside a labels.csv; ":0" and ":1" take one half of a capture's flows.
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"go/format"
+	"hash/fnv"
+	"log"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/internal/shape"
+	"github.com/minewarden/minewarden/sensors/capture"
+)
+
+// A session is one labelled conversation.
+type session struct {
+	mining bool
+	app    string
+	msgs   []minewarden.Message
+}
+
+func main() {
+	train := flag.String("train", "", "recordings to train on")
+	test := flag.String("test", "", "recordings to measure on")
+	write := flag.String("write", "", "file for the model")
+	explain := flag.Bool("explain", false, "print the features of what was judged wrongly")
+	flag.Parse()
+	if err := run(*train, *test, *write, *explain); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(train, test, write string, explain bool) error {
+	tr, err := load(train)
+	if err != nil {
+		return err
+	}
+	te, err := load(test)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("train %s; test %s\n", tell(tr), tell(te))
+	trees, bias := shape.Trees, float64(shape.Bias)
+	if len(tr) > 0 {
+		trees, bias = fit(samples(tr))
+		fmt.Println("leave one kind of honest program out, false at the shipped threshold:")
+		for _, app := range apps(tr) {
+			var rest, out []session
+			for _, s := range append(tr[:len(tr):len(tr)], te...) {
+				if s.app == app {
+					out = append(out, s)
+				}
+			}
+			for _, s := range tr {
+				if s.app != app {
+					rest = append(rest, s)
+				}
+			}
+			t, b := fit(samples(rest))
+			_, bad, _, _ := measure(out, t, b)
+			fmt.Printf("  %-24s %d of %d\n", app, bad, len(out))
+		}
+	}
+	for _, part := range []struct {
+		name string
+		s    []session
+	}{{"train", tr}, {"held out", te}} {
+		hit, bad, mining, honest := measure(part.s, trees, bias)
+		fmt.Printf("%s: found %d of %d mining within 4 minutes, false %d of %d honest\n", part.name, hit, mining, bad, honest)
+	}
+	for _, s := range te {
+		if got := verdict(s, trees, bias); got != s.mining {
+			if explain {
+				f, ok := shape.Extract(until(s.msgs, moments[len(moments)-1]))
+				fmt.Println("   ", ok, shape.Plausible(&f))
+				for i, v := range f {
+					fmt.Printf("    %s=%.2f", shape.Names[i], v)
+				}
+				fmt.Println()
+			}
+			fmt.Printf("  wrong: %s mining=%v, %d messages, %.3f\n", s.app, s.mining, len(s.msgs), best(s, trees, bias))
+		}
+	}
+	if write == "" {
+		return nil
+	}
+	return save(write, trees, bias)
+}
+
+func tell(ss []session) string {
+	n := 0
+	for _, s := range ss {
+		if s.mining {
+			n++
+		}
+	}
+	return fmt.Sprintf("%d mining, %d honest", n, len(ss)-n)
+}
+
+// apps returns the kinds of honest programs.
+func apps(ss []session) []string {
+	seen := map[string]bool{}
+	for _, s := range ss {
+		if !s.mining {
+			seen[s.app] = true
+		}
+	}
+	var out []string
+	for a := range seen {
+		out = append(out, a)
+	}
+	sort.Strings(out)
+	return out
+}
+
+func load(list string) ([]session, error) {
+	var all []session
+	for _, path := range strings.Split(list, ",") {
+		if path == "" {
+			continue
+		}
+		part, err := loadOne(path)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		all = append(all, part...)
+	}
+	return all, nil
+}
+
+func loadOne(path string) ([]session, error) {
+	half := -1
+	if p, h, ok := strings.Cut(path, ":"); ok {
+		path, half = p, int(h[0]-'0')
+	}
+	if strings.Contains(path, ".pcap") {
+		return loadCapture(path, half)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		return nil, err
+	}
+	in := bufio.NewScanner(z)
+	in.Buffer(nil, 16<<20)
+	var all []session
+	for in.Scan() {
+		var raw struct {
+			Mining   bool
+			App      string
+			Messages [][3]int64
+		}
+		if err := json.Unmarshal(in.Bytes(), &raw); err != nil {
+			return nil, err
+		}
+		s := session{mining: raw.Mining, app: raw.App}
+		for _, m := range raw.Messages {
+			s.msgs = append(s.msgs, minewarden.Message{At: time.Duration(m[0]) * time.Millisecond, FromClient: m[1] == 1, Size: uint32(m[2])})
+		}
+		all = append(all, s)
+	}
+	return all, in.Err()
+}
+
+func loadCapture(path string, half int) ([]session, error) {
+	f, err := os.Open(filepath.Join(filepath.Dir(path), "labels.csv"))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	rows, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		return nil, err
+	}
+	flows := map[string][]minewarden.Message{}
+	err = capture.Read(context.Background(), path, func(error) {}, func(ev minewarden.Event) {
+		if x, ok := ev.Data.(*minewarden.Flow); ok {
+			k := x.Key.Client.String() + ">" + x.Key.Server.String()
+			flows[k] = append(flows[k], x.Messages...)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	var all []session
+	for _, r := range rows {
+		if r[0] != filepath.Base(path) || r[3] == "mining" {
+			continue
+		}
+		h := fnv.New32a()
+		_, _ = h.Write([]byte(r[1]))
+		if half >= 0 && int(h.Sum32()%2) != half {
+			continue
+		}
+		app, _, _ := strings.Cut(r[4], ",")
+		all = append(all, session{mining: r[3] == "mining_tls", app: app, msgs: flows[r[1]+">"+r[2]]})
+	}
+	return all, nil
+}
+
+// moments are when a session is judged: as the sensor reports it, about every minute.
+var moments = []time.Duration{65 * time.Second, 125 * time.Second, 185 * time.Second, 240 * time.Second}
+
+func until(msgs []minewarden.Message, at time.Duration) []minewarden.Message {
+	n := sort.Search(len(msgs), func(i int) bool { return msgs[i].At > at })
+	return msgs[:n]
+}
+
+// best returns the highest probability at any moment at which the detector would judge.
+func best(s session, trees [][]shape.Split, bias float64) float64 {
+	top := 0.0
+	for _, at := range moments {
+		if at < shape.Earliest {
+			continue
+		}
+		if f, ok := shape.Extract(until(s.msgs, at)); ok && shape.Plausible(&f) {
+			top = max(top, shape.Probability(trees, bias, &f))
+		}
+	}
+	return top
+}
+
+func verdict(s session, trees [][]shape.Split, bias float64) bool {
+	return best(s, trees, bias) >= shape.Threshold
+}
+
+func measure(ss []session, trees [][]shape.Split, bias float64) (hit, bad, mining, honest int) {
+	for _, s := range ss {
+		got := verdict(s, trees, bias)
+		if s.mining {
+			mining++
+			if got {
+				hit++
+			}
+			continue
+		}
+		honest++
+		if got {
+			bad++
+		}
+	}
+	return
+}
+
+// A sample is one moment of one session.
+type sample struct {
+	f      [shape.Features]float32
+	mining bool
+	weight float64
+}
+
+// variants of each session have their messages lengthened, so that the model learns the shape and not the sizes of a pool.
+const variants = 6
+
+func samples(ss []session) []sample {
+	r := rand.New(rand.NewPCG(1, 2))
+	var out []sample
+	for _, s := range ss {
+		for v := range variants {
+			msgs := append([]minewarden.Message(nil), s.msgs...)
+			if v > 0 {
+				up, down := uint32(r.IntN(60)), uint32(r.IntN(40))
+				grow := 1 + r.Float64()*0.5
+				for i := range msgs {
+					switch {
+					case msgs[i].FromClient:
+						msgs[i].Size += up
+					case msgs[i].Size > 150:
+						msgs[i].Size = uint32(float64(msgs[i].Size)*grow) + down
+					default:
+						msgs[i].Size += down
+					}
+				}
+			}
+			for _, at := range moments {
+				if f, ok := shape.Extract(until(msgs, at)); ok && (s.mining || shape.Plausible(&f)) {
+					out = append(out, sample{f, s.mining, 1})
+				}
+			}
+		}
+	}
+	n := 0.0
+	for _, s := range out {
+		if s.mining {
+			n++
+		}
+	}
+	for i := range out {
+		if out[i].mining {
+			out[i].weight = min(4, (float64(len(out))-n)/n) // both classes weigh alike
+		}
+	}
+	return out
+}
+
+// Training: gradient boosting of small trees on the logistic loss.
+const (
+	rounds   = 70
+	depth    = 3
+	rate     = 0.15
+	lambda   = 4.0 // weighs against leaves with few samples
+	minLeaf  = 20.0
+	quantile = 24 // thresholds tried for a feature
+)
+
+func fit(data []sample) ([][]shape.Split, float64) {
+	score := make([]float64, len(data))
+	grad, hess := make([]float64, len(data)), make([]float64, len(data))
+	cuts := thresholds(data)
+	var trees [][]shape.Split
+	for range rounds {
+		for i, s := range data {
+			p := 1 / (1 + math.Exp(-score[i]))
+			y := 0.0
+			if s.mining {
+				y = 1
+			}
+			grad[i], hess[i] = s.weight*(y-p), s.weight*p*(1-p)
+		}
+		index := make([]int, len(data))
+		for i := range index {
+			index[i] = i
+		}
+		var tree []shape.Split
+		grow(&tree, data, grad, hess, cuts, index, depth)
+		for i := range data {
+			score[i] += math.Log(1 / (1/shape.Probability([][]shape.Split{tree}, 0, &data[i].f) - 1))
+		}
+		trees = append(trees, tree)
+	}
+	return trees, 0
+}
+
+func thresholds(data []sample) [shape.Features][]float32 {
+	var cuts [shape.Features][]float32
+	for f := range shape.Features {
+		v := make([]float32, len(data))
+		for i := range data {
+			v[i] = data[i].f[f]
+		}
+		sort.Slice(v, func(i, j int) bool { return v[i] < v[j] })
+		for q := 1; q < quantile; q++ {
+			c := v[q*len(v)/quantile]
+			if n := len(cuts[f]); n == 0 || cuts[f][n-1] != c {
+				cuts[f] = append(cuts[f], c)
+			}
+		}
+	}
+	return cuts
+}
+
+func grow(tree *[]shape.Split, data []sample, grad, hess []float64, cuts [shape.Features][]float32, index []int, left int) uint8 {
+	at := len(*tree)
+	*tree = append(*tree, shape.Split{})
+	g, h := 0.0, 0.0
+	for _, i := range index {
+		g += grad[i]
+		h += hess[i]
+	}
+	leaf := shape.Split{Feature: -1, Value: float32(rate * g / (h + lambda))}
+	bestGain, bestF, bestCut := 1e-3, -1, float32(0)
+	if left > 0 {
+		for f := range shape.Features {
+			for _, c := range cuts[f] {
+				gl, hl, n := 0.0, 0.0, 0
+				for _, i := range index {
+					if data[i].f[f] < c {
+						gl += grad[i]
+						hl += hess[i]
+						n++
+					}
+				}
+				if float64(n) < minLeaf || float64(len(index)-n) < minLeaf {
+					continue
+				}
+				gain := gl*gl/(hl+lambda) + (g-gl)*(g-gl)/(h-hl+lambda) - g*g/(h+lambda)
+				if gain > bestGain {
+					bestGain, bestF, bestCut = gain, f, c
+				}
+			}
+		}
+	}
+	if bestF < 0 {
+		(*tree)[at] = leaf
+		return uint8(at)
+	}
+	var a, b []int
+	for _, i := range index {
+		if data[i].f[bestF] < bestCut {
+			a = append(a, i)
+		} else {
+			b = append(b, i)
+		}
+	}
+	l := grow(tree, data, grad, hess, cuts, a, left-1)
+	r := grow(tree, data, grad, hess, cuts, b, left-1)
+	(*tree)[at] = shape.Split{Feature: int8(bestF), Left: l, Right: r, Value: bestCut}
+	return uint8(at)
+}
+
+func save(path string, trees [][]shape.Split, bias float64) error {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "// Code generated by \"go run ./bench/tls\"; DO NOT EDIT.\n\npackage shape\n\n// Bias and Trees are the model.\nconst Bias = %g\n\n// Trees add up to the logarithm of the odds.\nvar Trees = [][]Split{\n", bias)
+	for _, t := range trees {
+		b.WriteString("{")
+		for _, s := range t {
+			fmt.Fprintf(&b, "{%d,%d,%d,%.5g},", s.Feature, s.Left, s.Right, s.Value)
+		}
+		b.WriteString("},\n")
+	}
+	b.WriteString("}\n")
+	src, err := format.Source(b.Bytes())
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, src, 0o644)
+}
