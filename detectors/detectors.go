@@ -5,6 +5,7 @@ import (
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/detectors/exploit"
 	"github.com/minewarden/minewarden/detectors/file"
+	"github.com/minewarden/minewarden/detectors/intel"
 	"github.com/minewarden/minewarden/detectors/lineage"
 	"github.com/minewarden/minewarden/detectors/login"
 	"github.com/minewarden/minewarden/detectors/masquerade"
@@ -38,6 +39,7 @@ func All() []Named {
 		{"login", login.New},
 		{"exploit", exploit.New},
 		{"tls", tls.New},
+		{"intel", intel.New},
 		{"sigma", sigma.New},
 	}
 }
