@@ -145,6 +145,9 @@ func (b *Builder) source(name string) (uint16, bool) {
 	return i, true
 }
 
+// Len returns how many indicators there are so far.
+func (b *Builder) Len() int { return len(b.set.entries) }
+
 // Set returns what was built. The Builder must not be used again.
 func (b *Builder) Set() *Set { return &b.set }
 

@@ -38,6 +38,9 @@ const (
 func responder(t testing.TB, change func(*Config)) *Responder {
 	t.Helper()
 	sensortest.Root(t)
+	if os.Getenv(inside) == "" {
+		t.Fatal("not in namespaces of its own: run it without -fuzz")
+	}
 	r := &Responder{
 		log: slog.New(slog.NewTextHandler(t.Output(), nil)), now: time.Now, root: fstest.MapFS{"etc/resolv.conf": {Data: []byte("nameserver 203.0.113.7\n")}}, config: DefaultConfig(),
 		resolve: func(context.Context, string) ([]netip.Addr, error) { return nil, errors.New("no resolver") },
