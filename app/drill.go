@@ -88,7 +88,11 @@ func drillOne(ctx context.Context, makers *Makers, d drills.Drill, e *examiner) 
 		res.Error = err.Error()
 		return res
 	}
-	defer os.RemoveAll(dir)
+	defer func() {
+		if err := os.RemoveAll(dir); err != nil {
+			makers.log.Warn("the drill's directory stays", "error", err)
+		}
+	}()
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	e.expect(d.Rules, dir)
@@ -141,7 +145,7 @@ func drillOne(ctx context.Context, makers *Makers, d drills.Drill, e *examiner) 
 }
 
 // lookAt scans the drill's private root, as scan --root would.
-func lookAt(ctx context.Context, makers *Makers, dir string, e *examiner) error {
+func lookAt(ctx context.Context, makers *Makers, dir string, e *examiner) (err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) == 0 {
 		return err
@@ -154,7 +158,7 @@ func lookAt(ctx context.Context, makers *Makers, dir string, e *examiner) error 
 	if err != nil {
 		return err
 	}
-	defer root.Close()
+	defer func() { err = errors.Join(err, root.Close()) }()
 	env := env(makers.cfg, makers.log, "sensors", "walk")
 	env.Root = root
 	w, err := walk.New(env)

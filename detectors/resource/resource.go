@@ -25,14 +25,20 @@ const look = "Use of the machine is no proof of anything. If nobody expects this
 
 var rules = []minewarden.Rule{
 	{ID: ruleBusy, Title: "A process kept a processor busy for a minute", Severity: minewarden.Informational, Technique: []string{"T1496.001"}, Advice: look},
-	{ID: rulePlateau, Title: "Equal threads of a process use a limited share of the processor without a pause", Severity: minewarden.Low, Technique: []string{"T1496.001"},
-		Advice: "Look for the quota or duty cycle that holds it down. Miners limit themselves so that nobody notices them. " + look},
-	{ID: ruleMemory, Title: "A process uses far more memory than it did before", Severity: minewarden.Informational, Technique: []string{"T1496.001"},
-		Advice: "RandomX takes 256 MiB or 2 GiB at once. Code that was injected into an honest process shows like this. " + look},
+	{
+		ID: rulePlateau, Title: "Equal threads of a process use a limited share of the processor without a pause", Severity: minewarden.Low, Technique: []string{"T1496.001"},
+		Advice: "Look for the quota or duty cycle that holds it down. Miners limit themselves so that nobody notices them. " + look,
+	},
+	{
+		ID: ruleMemory, Title: "A process uses far more memory than it did before", Severity: minewarden.Informational, Technique: []string{"T1496.001"},
+		Advice: "RandomX takes 256 MiB or 2 GiB at once. Code that was injected into an honest process shows like this. " + look,
+	},
 	{ID: ruleGPU, Title: "A process kept a GPU busy for a minute", Severity: minewarden.Informational, Technique: []string{"T1496.001"}, Advice: look},
 	{ID: ruleGPUAlien, Title: "A program of no package kept a GPU busy for a minute", Severity: minewarden.Low, Technique: []string{"T1496.001"}, Advice: look},
-	{ID: ruleHandle, Title: "A program of no package holds a GPU whose use cannot be seen", Severity: minewarden.Informational, Technique: []string{"T1496.001"},
-		Advice: "The vendor's own tool (nvidia-smi, rocm-smi) tells what it computes. " + look},
+	{
+		ID: ruleHandle, Title: "A program of no package holds a GPU whose use cannot be seen", Severity: minewarden.Informational, Technique: []string{"T1496.001"},
+		Advice: "The vendor's own tool (nvidia-smi, rocm-smi) tells what it computes. " + look,
+	},
 }
 
 type detector struct {
