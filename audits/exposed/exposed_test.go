@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/internal/probe"
 )
 
 func ask(t *testing.T, product, url string) minewarden.Status {
@@ -46,6 +47,10 @@ func TestHTTP(t *testing.T) {
 		{"jenkins", "<h1>Script Console</h1> Groovy", 200, fail},
 		{"jenkins", "no", 403, pass},
 		{"etcd", "404", 404, unknown},
+		{"selenium", `{"value": {"ready": true, "message": ""}}`, 200, fail},
+		{"selenium", `{"ready": "value"}`, 200, unknown},
+		{"kubernetes", `{"kind": "NamespaceList", "apiVersion": "v1"}`, 200, fail},
+		{"kubernetes", `{"kind":"Status","apiVersion":"v1","code":403}`, 403, pass},
 	} {
 		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Method != http.MethodGet || r.Header.Get("Authorization") != "" {
@@ -100,4 +105,74 @@ func TestRaw(t *testing.T) {
 		<-done
 		l.Close()
 	}
+}
+
+func TestEtcd(t *testing.T) {
+	for name, tc := range map[string]struct {
+		v3, v2 int
+		body   string
+		want   minewarden.Status
+	}{
+		"open":           {200, 404, `{"header":{"cluster_id":"1"}}`, minewarden.StatusFail},
+		"asks":           {400, 404, `{"error":"etcdserver: user name is empty","code":3}`, minewarden.StatusPass},
+		"refuses":        {401, 404, "", minewarden.StatusPass},
+		"neither speaks": {404, 404, "", minewarden.StatusUnknown},
+		"old and open":   {404, 200, `{"action":"get","node":{}}`, minewarden.StatusFail},
+		"other mistake":  {400, 404, "bad", minewarden.StatusUnknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mux := http.NewServeMux()
+			answer := func(status int, body string) http.HandlerFunc {
+				return func(w http.ResponseWriter, _ *http.Request) {
+					w.WriteHeader(status)
+					if _, err := io.WriteString(w, body); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			mux.HandleFunc("GET /version", answer(200, `{"etcdserver":"3.5.9","etcdcluster":"3.5.0"}`))
+			mux.HandleFunc("POST /v3/kv/range", answer(tc.v3, tc.body))
+			mux.HandleFunc("GET /v2/keys/", answer(tc.v2, tc.body))
+			srv := httptest.NewServer(mux)
+			defer srv.Close()
+			if got := ask(t, "etcd", srv.URL); got != tc.want {
+				t.Errorf("%s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+// FuzzAnswers holds that no answer of a plain protocol stops the audit, and that nothing is open that is not known.
+func FuzzAnswers(f *testing.F) {
+	for _, s := range []string{"+PONG\r\n", "-NOAUTH x\r\n", "R\x00\x00\x00\x08\x00\x00\x00\x00", "E\x00\x00\x00\x10SFATAL\x00C28000\x00", ""} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, s := range Services() {
+			if s.answer == nil {
+				continue
+			}
+			if open, known, says := s.answer(b); open && (!known || says == "") {
+				t.Errorf("%s: open, and not known, by %q", s.Name, b)
+			}
+		}
+	})
+}
+
+// FuzzMatch holds the same for HTTP.
+func FuzzMatch(f *testing.F) {
+	f.Add(200, `{"kind": "PodList"}`)
+	f.Add(200, `{"type":"directory","writable":true}`)
+	f.Add(401, `{"kind":"Status","apiVersion":"v1"}`)
+	f.Fuzz(func(t *testing.T, status int, body string) {
+		r := &probe.Response{Status: status, Header: http.Header{}, Body: []byte(body)}
+		for _, s := range Services() {
+			if s.Match == nil {
+				continue
+			}
+			if open, known := s.Match(r); open && (!known || status != 200) {
+				t.Errorf("%s: open by %d %q", s.Name, status, body)
+			}
+		}
+	})
 }

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -17,6 +19,7 @@ import (
 	"github.com/minewarden/minewarden/audits"
 	"github.com/minewarden/minewarden/audits/consul"
 	"github.com/minewarden/minewarden/audits/docker"
+	"github.com/minewarden/minewarden/audits/exposed"
 	"github.com/minewarden/minewarden/audits/gitea"
 	"github.com/minewarden/minewarden/audits/nomad"
 	"github.com/minewarden/minewarden/config"
@@ -24,8 +27,13 @@ import (
 	"github.com/minewarden/minewarden/posture/gate"
 )
 
-// serviceWorkers is how many services are asked at once, so that a slow one keeps few others waiting.
-const serviceWorkers = 16
+const (
+	// serviceWorkers is how many services are asked at once, so that a slow one keeps few others waiting.
+	serviceWorkers = 128
+	// garbagePercent trades processor time for memory, for an audit runs beside what it protects: 1,000 targets in 93 MiB at most
+	// instead of 109; bench/audit.
+	garbagePercent = 40
+)
 
 // auditFlags are what the audit command is given.
 type auditFlags struct {
@@ -46,7 +54,8 @@ func newAudit() *cobra.Command {
 		Use:   "audit [TARGET…]",
 		Short: "Find the ways in: this host, services, or configuration before it is deployed",
 		Long: "A target is host, nomad=URL, consul=URL, docker=URL, gitea=URL, or a PATH whose configuration files are checked. Without a target\n" +
-			"it is host. Services are asked as a stranger would, with requests that change nothing; with a token or certificate their owner's\n" +
+			"it is host. redis, postgres, jenkins, ray, jupyter, selenium, registry, etcd, kubelet and kubernetes are asked one question, as\n" +
+			"redis=HOST:6379: does it answer a stranger. Services are asked as a stranger would, with requests that change nothing; with a token or certificate their owner's\n" +
 			"questions are asked too. What could not be looked at is told, and is never a pass.",
 		RunE: func(cmd *cobra.Command, args []string) error { return runAudit(cmd, &af, args) },
 	}
@@ -70,7 +79,7 @@ func newAudit() *cobra.Command {
 	f.StringVar(&af.data, "data", "", "where the scores and the backups of --fix are kept (default /var/lib/minewarden, or in the home where not root)")
 	f.StringSliceVar(&af.discover, "discover", nil, "find services in these address ranges (CIDR)")
 	f.BoolVar(&af.own, "i-own-this", false, "allow --discover of public ranges")
-	f.IntSliceVar(&af.ports, "ports", nil, "ports that --discover looks at besides the usual ones")
+	f.IntSliceVar(&af.ports, "ports", nil, "ports that --discover looks at instead of the usual ones")
 	f.IntVar(&af.rate, "rate", 2000, "connections a second that --discover may open")
 	cmd.MarkFlagsMutuallyExclusive("json", "sarif", "diff")
 	return cmd
@@ -89,6 +98,7 @@ func runAudit(cmd *cobra.Command, af *auditFlags, args []string) error {
 	if err != nil {
 		return err
 	}
+	defer debug.SetGCPercent(debug.SetGCPercent(garbagePercent))
 	af.dataGiven = af.data != ""
 	af.data = dataDir(af.data, config.Default())
 	access, err := af.access()
@@ -195,17 +205,13 @@ func (af *auditFlags) auditors(log *slog.Logger) ([]minewarden.Auditor, error) {
 // splitTargets tells services, paths and the host apart. A name before "=" that no audit has is a mistake, unless such a
 // path is there.
 func splitTargets(args []string, access minewarden.ServiceAccess, af *auditFlags) (services []minewarden.Target, paths []string, host bool, err error) {
-	known := map[string]bool{}
-	for _, n := range audits.All() {
-		known[n.Name] = true
-	}
 	for _, arg := range args {
 		product, url, ok := strings.Cut(arg, "=")
 		_, statErr := os.Lstat(arg)
 		switch {
 		case arg == "host" && statErr != nil:
 			host = true
-		case ok && known[product]:
+		case ok && asked(product):
 			services = append(services, minewarden.Target{Kind: minewarden.TargetService, Name: arg, Product: product, URL: url, Access: access, Intrusive: af.intrusive})
 		case statErr != nil && ok:
 			return nil, nil, false, fmt.Errorf("target %s: no audit is called %q, and there is no such path", arg, product)
@@ -226,7 +232,7 @@ func auditAll(ctx context.Context, targets []minewarden.Target, auditors []minew
 	for _, t := range targets {
 		for _, a := range auditors {
 			name := a.Info().Name
-			if t.Kind == minewarden.TargetHost || t.Product == name || !isProduct(name) {
+			if t.Kind == minewarden.TargetHost || t.Product == name || !isProduct(t.Product) && !isProduct(name) {
 				outs = append(outs, outcome{target: t, auditor: name})
 			}
 		}
@@ -258,6 +264,11 @@ func isProduct(name string) bool {
 		return true
 	}
 	return false
+}
+
+// asked tells a product that is asked over the network.
+func asked(name string) bool {
+	return isProduct(name) || slices.ContainsFunc(exposed.Services(), func(s exposed.Service) bool { return s.Name == name })
 }
 
 func (af *auditFlags) walk(ctx context.Context, paths []string, auditors []minewarden.Auditor) (*gate.Result, error) {

@@ -332,13 +332,16 @@ func (af *auditFlags) repair(cmd *cobra.Command, files []repair.File) error {
 
 // discoverServices walks the ranges, tells what is there, and returns the products to audit.
 func discoverServices(cmd *cobra.Command, af *auditFlags, access minewarden.ServiceAccess) ([]minewarden.Target, error) {
-	opt := discover.Options{Ports: discover.Ports(), Own: af.own, Rate: af.rate, HTTP: discover.Products()}
+	opt := discover.Options{Ports: discover.Ports(), Own: af.own, Rate: af.rate, HTTP: discover.Products(), Talks: discover.Talks()}
 	for _, s := range af.discover {
 		p, err := discover.ParseRange(s)
 		if err != nil {
 			return nil, err
 		}
 		opt.Ranges = append(opt.Ranges, p)
+	}
+	if len(af.ports) > 0 {
+		opt.Ports = nil
 	}
 	for _, p := range af.ports {
 		if p < 1 || p > 65535 {
@@ -360,7 +363,7 @@ func discoverServices(cmd *cobra.Command, af *auditFlags, access minewarden.Serv
 		if err := tellService(cmd, af.json, s); err != nil {
 			return nil, err
 		}
-		if isProduct(s.Product) {
+		if asked(s.Product) {
 			out = append(out, minewarden.Target{Kind: minewarden.TargetService, Name: s.Product + "=" + s.URL, Product: s.Product, URL: s.URL, Access: access, Intrusive: af.intrusive})
 		}
 	}

@@ -34,6 +34,8 @@ type Fingerprint struct {
 	Product string
 	Path    string // asked with GET; must change nothing on any server
 	Match   func(r *probe.Response) (m Match, ok bool)
+	// Confirm asks a service that Match knows and does not say is open; nil: Match says it all.
+	Confirm func(ctx context.Context, c *probe.Client) (r *probe.Response, open bool, err error)
 }
 
 // A Talk knows one product by what it says on a plain connection. It must end by ctx.
@@ -47,6 +49,7 @@ type Talk struct {
 type Match struct {
 	Open    bool
 	Version string
+	Says    string // what it said, for a Talk
 }
 
 // Options say where to look and for what.
@@ -240,7 +243,8 @@ func (s *scan) target(ctx context.Context, at netip.AddrPort) {
 		m, ok := t.Match(tctx, c)
 		cancel()
 		if ok {
-			svc.Product, svc.Open, svc.Version, svc.Proof = t.Product, m.Open, m.Version, "what it said on connecting"
+			svc.Product, svc.Open, svc.Version, svc.Proof = t.Product, m.Open, m.Version, m.Says
+			svc.URL = t.Product + "://" + at.String()
 		}
 		break
 	}
@@ -309,7 +313,14 @@ func (s *scan) http(ctx context.Context, svc *Service) error {
 			}
 			if m, ok := f.Match(r); ok {
 				svc.Product, svc.Open, svc.Version, svc.Proof = f.Product, m.Open, m.Version, r.String()
-				return nil
+				if m.Open || f.Confirm == nil {
+					return nil
+				}
+				more, open, err := f.Confirm(ctx, c)
+				if err == nil {
+					svc.Open, svc.Proof = open, more.String()
+				}
+				return nil // known all the same
 			}
 		}
 	}

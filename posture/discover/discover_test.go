@@ -61,6 +61,56 @@ func TestKnowsByAnswer(t *testing.T) {
 	}
 }
 
+func TestExposedServices(t *testing.T) {
+	etcd := http.NewServeMux()
+	etcd.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"etcdserver":"3.5.9"}`)) })
+	etcd.HandleFunc("POST /v3/kv/range", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"header":{"cluster_id":"7"}}`)) })
+	registry := http.NewServeMux()
+	registry.HandleFunc("/v2/", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
+		w.WriteHeader(http.StatusUnauthorized)
+	})
+	for product, tc := range map[string]struct {
+		h    http.Handler
+		open bool
+	}{"etcd": {etcd, true}, "registry": {registry, false}} {
+		s := httptest.NewServer(tc.h)
+		res, err := Run(context.Background(), Options{Ranges: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Ports: []uint16{port(t, s.URL)}, HTTP: Products()})
+		s.Close()
+		if err != nil || len(res.Services) != 1 || res.Services[0].Product != product || res.Services[0].Open != tc.open {
+			t.Errorf("%s: got %+v, %v", product, res, err)
+		}
+	}
+
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = c.Read(make([]byte, 64))
+			_, _ = c.Write([]byte("+PONG\r\n"))
+			c.Close()
+		}
+	}()
+	p := uint16(l.Addr().(*net.TCPAddr).Port)
+	talks := Talks()
+	for i := range talks {
+		if talks[i].Product == "redis" {
+			talks[i].Ports = []uint16{p}
+		}
+	}
+	res, err := Run(context.Background(), Options{Ranges: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Ports: []uint16{p}, HTTP: Products(), Talks: talks})
+	if err != nil || len(res.Services) != 1 || res.Services[0].Product != "redis" || !res.Services[0].Open {
+		t.Errorf("redis: got %+v, %v", res, err)
+	}
+}
+
 func TestOtherServersAreNotTaken(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")

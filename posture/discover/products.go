@@ -1,22 +1,56 @@
 package discover
 
 import (
+	"context"
+	"net"
 	"net/http"
 	"strings"
 
+	"github.com/minewarden/minewarden/audits/exposed"
 	"github.com/minewarden/minewarden/internal/probe"
 )
 
 // Ports are where the services listen by default.
-func Ports() []uint16 { return []uint16{4646, 8500, 8501, 2375, 2376, 3000} }
+func Ports() []uint16 {
+	ports := []uint16{4646, 8500, 8501, 2375, 2376, 3000}
+	for _, s := range exposed.Services() {
+		ports = append(ports, s.Ports...)
+	}
+	return ports
+}
 
-// Products returns the fingerprints of Nomad, Consul, Docker and Gitea. Nomad and Consul are told apart by one question.
+// Talks returns the services that do not speak HTTP.
+func Talks() []Talk {
+	var out []Talk
+	for _, s := range exposed.Services() {
+		if s.Path != "" {
+			continue
+		}
+		out = append(out, Talk{Product: s.Name, Ports: s.Ports, Match: func(ctx context.Context, c net.Conn) (Match, bool) {
+			open, known, says, err := s.Talk(ctx, c)
+			return Match{Open: open, Says: says}, err == nil && known
+		}})
+	}
+	return out
+}
+
+// Products returns the fingerprints of Nomad, Consul, Docker, Gitea and the exposed services that speak HTTP. Nomad and Consul are told apart by one question.
 func Products() []Fingerprint {
 	const self = "/v1/acl/token/self"
-	return []Fingerprint{
-		{"nomad", self, matchNomad}, {"consul", self, matchConsul}, {"docker", "/version", matchDocker},
-		{"gitea", "/api/v1/version", matchGitea}, {"gitea", "/", matchGiteaPage},
+	out := []Fingerprint{
+		{Product: "nomad", Path: self, Match: matchNomad}, {Product: "consul", Path: self, Match: matchConsul}, {Product: "docker", Path: "/version", Match: matchDocker},
+		{Product: "gitea", Path: "/api/v1/version", Match: matchGitea}, {Product: "gitea", Path: "/", Match: matchGiteaPage},
 	}
+	for _, s := range exposed.Services() {
+		if s.Path == "" {
+			continue
+		}
+		out = append(out, Fingerprint{Product: s.Name, Path: s.Path, Confirm: s.Confirm, Match: func(r *probe.Response) (Match, bool) {
+			open, known := s.Match(r)
+			return Match{Open: open}, known
+		}})
+	}
+	return out
 }
 
 func header(r *probe.Response, prefix string) bool {
