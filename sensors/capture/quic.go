@@ -80,17 +80,17 @@ func (e *engine) quic(f *flow, s int, b []byte) {
 		e.release(f)
 		return
 	}
-	for len(b) >= 7 && b[0]&0xc0 == 0xc0 {
+	for len(b) > 0 && b[0]&0xc0 == 0xc0 {
 		b = e.initial(q, salt, v2, b)
 	}
-	if hello := q.hello(); hello != nil {
+	if body := q.hello(); body != nil {
 		f.app = appQUIC
-		var h hello2
-		if h.parse(hello) {
+		h := new(hello)
+		if h.parse(body) {
 			d := e.made.tls.make()
 			*d = minewarden.TLS{
 				Key: f.public(), QUIC: true, Version: versionName(h.version), SNI: h.sni, ALPN: h.alpn,
-				JA3: e.ja3(&h), JA4: e.ja4(&h, 'q'),
+				JA3: e.ja3(h), JA4: e.ja4(h, 'q'),
 			}
 			e.emit(d)
 		} else {
@@ -101,10 +101,11 @@ func (e *engine) quic(f *flow, s int, b []byte) {
 	}
 }
 
-type hello2 = hello
-
 // initial opens one packet of a datagram and returns what follows it.
 func (e *engine) initial(q *quicState, salt [20]byte, v2 bool, b []byte) (rest []byte) {
+	if len(b) < 7 {
+		return nil
+	}
 	o := 6
 	n := int(b[5])
 	if n > 20 || len(b) < o+n+1 {
