@@ -12,3 +12,10 @@ type Sensor interface {
 // Emit never blocks: when the pipeline is behind, the event is dropped and the loss counted and shown. A sensor that
 // knows that it missed events emits Lost. Silence must never look like safety.
 type Emit func(Event)
+
+// A Patient sensor reads from what keeps events until they are taken: a file, or a connection whose sender waits. When the
+// pipeline is behind, its emit waits for room instead of dropping.
+type Patient interface {
+	Sensor
+	Patient() bool
+}

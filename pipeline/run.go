@@ -194,6 +194,9 @@ func (r *Runner) supervise(ctx context.Context, s *sensorState) {
 			s.dropped.Add(1)
 		}
 	}
+	if p, ok := s.sensor.(minewarden.Patient); ok && p.Patient() {
+		emit = r.patient(ctx, s, emit)
+	}
 	delay := firstDelay
 	for ctx.Err() == nil {
 		s.set("running", "")
@@ -221,6 +224,25 @@ func (r *Runner) supervise(ctx context.Context, s *sensorState) {
 			return
 		}
 		delay = min(2*delay, lastDelay)
+	}
+}
+
+// patient returns an emit that waits while the queue is half full: the other half is for sensors that cannot wait.
+func (r *Runner) patient(ctx context.Context, s *sensorState, emit minewarden.Emit) minewarden.Emit {
+	return func(ev minewarden.Event) {
+		for len(r.queue) > queueLen/2 && ctx.Err() == nil {
+			select {
+			case <-time.After(time.Millisecond):
+			case <-ctx.Done():
+			}
+		}
+		if ctx.Err() == nil {
+			emit(ev)
+			return
+		}
+		// At the end the queue is still emptied: what was read must not be lost then either.
+		r.queue <- item{ev: ev, from: s}
+		s.events.Add(1)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/minewarden/minewarden/internal/recording"
 	"github.com/minewarden/minewarden/sensors/capture"
 	"github.com/minewarden/minewarden/sensors/evtx"
+	"github.com/minewarden/minewarden/sensors/logfile"
 )
 
 // HeadLen is how much of a file Reader.Match is given.
@@ -30,5 +31,6 @@ func Readers() []Reader {
 			return recording.File{Path: path, Bad: bad}.Run(ctx, emit)
 		}},
 		{"evtx", evtx.Info().Title, evtx.Match, evtx.Read},
+		{"logfile", "logs that are text", logfile.Match, logfile.Read},
 	}
 }

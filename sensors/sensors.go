@@ -6,6 +6,7 @@ import (
 	"github.com/minewarden/minewarden/sensors/capture"
 	"github.com/minewarden/minewarden/sensors/ebpf"
 	"github.com/minewarden/minewarden/sensors/files"
+	"github.com/minewarden/minewarden/sensors/logfile"
 	"github.com/minewarden/minewarden/sensors/procfs"
 )
 
@@ -25,5 +26,6 @@ func All() []Named {
 		{"procfs", procfs.New},
 		{"files", files.New},
 		{"capture", capture.New},
+		{"logfile", logfile.New},
 	}
 }
