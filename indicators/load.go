@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -32,19 +33,21 @@ func Load(dir string) (*Set, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read indicators: %w", err)
 	}
-	size := int64(len(pools))
+	lines := bytes.Count(pools, []byte{'\n'})
 	var names []string
 	for _, e := range entries {
 		if !strings.HasSuffix(e.Name(), listSuffix) && !strings.HasSuffix(e.Name(), allowSuffix) {
 			continue
 		}
 		names = append(names, e.Name())
-		if st, err := e.Info(); err == nil {
-			size += st.Size()
+		n, err := countLines(filepath.Join(dir, e.Name()))
+		if err != nil {
+			return nil, fmt.Errorf("read indicators: %w", err)
 		}
+		lines += n
 	}
 	sort.Strings(names)
-	b := NewBuilder(int(size / 24))
+	b := NewBuilder(lines)
 	ignore := func(*LineError) {} // told when the list was added
 	if err := Read(bytes.NewReader(pools), Defaults{Source: EmbeddedSource, Confidence: 0.8}, b.Add, ignore); err != nil {
 		return nil, fmt.Errorf("embedded indicators: %w", err)
@@ -72,4 +75,24 @@ func loadFile(b *Builder, path string) error {
 		return fmt.Errorf("read indicators %s: %w", path, err)
 	}
 	return nil
+}
+
+// countLines is how many indicators to expect: to be right at first costs less than to grow.
+func countLines(path string) (int, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	buf, lines := make([]byte, 64<<10), 0
+	for {
+		n, err := f.Read(buf)
+		lines += bytes.Count(buf[:n], []byte{'\n'})
+		if errors.Is(err, io.EOF) {
+			return min(lines, maxEntries), nil
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
 }

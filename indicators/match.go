@@ -13,7 +13,7 @@ func bytesAsString(b []byte) string { return unsafe.String(unsafe.SliceData(b), 
 
 // Match returns the indicators that values of ev meet. It allocates only when there is one.
 func (s *Set) Match(ev *minewarden.Event) []minewarden.Match {
-	if len(s.entries) == 0 {
+	if s.n == 0 {
 		return nil
 	}
 	var out []minewarden.Match

@@ -32,7 +32,11 @@ const maxValue = 8192
 // Normal returns the normal form of a value and its type, which may be empty to be told from the value. It undoes the usual
 // defanging (hxxp, [.]).
 func Normal(typ, value string) (string, string, error) {
-	v := refang(strings.TrimSpace(value))
+	v := strings.TrimSpace(value)
+	if (typ == "" || typ == Domain) && plainName(v) { // most values of most lists
+		return Domain, v, nil
+	}
+	v = refang(v)
 	if v == "" {
 		return "", "", fmt.Errorf("empty value")
 	}
@@ -58,7 +62,11 @@ func normalAs(typ, v string) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("%q is not an address", v)
 		}
-		return a.WithZone("").Unmap().String(), nil
+		var buf [64]byte
+		if b := a.WithZone("").Unmap().AppendTo(buf[:0]); string(b) != v {
+			v = string(b)
+		}
+		return v, nil
 	case CIDR:
 		p, err := netip.ParsePrefix(v)
 		if err != nil {
@@ -99,6 +107,11 @@ func refang(v string) string {
 }
 
 func guess(v string) string {
+	if len(v) < 16 && v[0] <= '9' { // before what is dearer: an address of IPv4 as most are written
+		if _, err := netip.ParseAddr(v); err == nil {
+			return IP
+		}
+	}
 	if strings.Contains(v, "://") {
 		return URL
 	}
@@ -145,6 +158,14 @@ func normalDomain(v string) (string, error) {
 		return "", fmt.Errorf("%q is not a name", v)
 	}
 	return a, nil
+}
+
+// plainName reports whether v can be nothing but a name in normal form: its last label is no number.
+func plainName(v string) bool {
+	if len(v) == 0 || v[len(v)-1] < 'a' || v[len(v)-1] > 'z' {
+		return false
+	}
+	return plainDomain(v)
 }
 
 // plainDomain reports whether v is a name in normal form already.

@@ -86,6 +86,13 @@ func Read(r io.Reader, def Defaults, add func(minewarden.Indicator) bool, bad fu
 				return readCSV(br, cols, def, &n, one, bad)
 			}
 		}
+		if !strings.ContainsAny(text, " \t") {
+			value, _, _ := strings.Cut(text, ",")
+			if err := one(def.Type, value, base); err != nil {
+				return err
+			}
+			continue
+		}
 		fields := strings.Fields(text)
 		if len(fields) > 1 && isSinkhole(fields[0]) {
 			for _, name := range fields[1:] {
@@ -179,10 +186,45 @@ func header(line string) (columns, bool) {
 	return c, c.value >= 0
 }
 
-func readCSV(r io.Reader, c columns, def Defaults, n *int, one func(string, string, minewarden.Indicator) error, bad func(*LineError)) error {
+// readCSV splits lines itself until one has a quote: from there on a value can hold commas and line ends.
+func readCSV(br *bufio.Reader, c columns, def Defaults, n *int, one func(string, string, minewarden.Indicator) error, bad func(*LineError)) error {
+	var rec []string
+	var f filler
+	for {
+		line, err := readLine(br)
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			*n++
+			bad(&LineError{*n, fmt.Errorf("longer than %d KiB", maxLine>>10)})
+			continue
+		case err != nil && !errors.Is(err, io.EOF):
+			return err
+		case line == "" && err != nil:
+			return nil
+		case strings.Contains(line, `"`):
+			return readQuoted(io.MultiReader(strings.NewReader(line+"\n"), br), c, def, n, one, bad)
+		}
+		*n++
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		rec = rec[:0]
+		for rest, more := line, true; more; {
+			var field string
+			field, rest, more = strings.Cut(rest, ",")
+			rec = append(rec, field)
+		}
+		if err := c.take(&f, rec, def, *n, one, bad); err != nil {
+			return err
+		}
+	}
+}
+
+func readQuoted(r io.Reader, c columns, def Defaults, n *int, one func(string, string, minewarden.Indicator) error, bad func(*LineError)) error {
 	cr := csv.NewReader(r)
 	cr.FieldsPerRecord, cr.ReuseRecord, cr.LazyQuotes, cr.Comment = -1, true, true, '#'
 	first := *n
+	var f filler
 	for {
 		rec, err := cr.Read()
 		if errors.Is(err, io.EOF) {
@@ -198,24 +240,34 @@ func readCSV(r io.Reader, c columns, def Defaults, n *int, one func(string, stri
 		}
 		line, _ := cr.FieldPos(0)
 		*n = first + line
-		ind := minewarden.Indicator{Source: def.Source, Confidence: def.Confidence, Expires: def.Expires}
-		typ, err := c.fill(rec, def.Type, &ind)
-		if err != nil {
-			bad(&LineError{*n, err})
-			continue
-		}
-		if c.value >= len(rec) || strings.TrimSpace(rec[c.value]) == "" {
-			bad(&LineError{*n, errors.New("no value")})
-			continue
-		}
-		if err := one(typ, rec[c.value], ind); err != nil {
+		if err := c.take(&f, rec, def, *n, one, bad); err != nil {
 			return err
 		}
 	}
 }
 
+func (c columns) take(f *filler, rec []string, def Defaults, n int, one func(string, string, minewarden.Indicator) error, bad func(*LineError)) error {
+	ind := minewarden.Indicator{Source: def.Source, Confidence: def.Confidence, Expires: def.Expires}
+	typ, err := c.fill(f, rec, def.Type, &ind)
+	if err == nil && (c.value >= len(rec) || strings.TrimSpace(rec[c.value]) == "") {
+		err = errors.New("no value")
+	}
+	if err != nil {
+		bad(&LineError{n, err})
+		return nil
+	}
+	return one(typ, rec[c.value], ind)
+}
+
+// A filler remembers what the line before said: in most lists it is the same on all.
+type filler struct {
+	confidence, expires string
+	sure                float64
+	until               time.Time
+}
+
 // fill takes what a record says beside the value, and returns the type: "" where nobody says.
-func (c columns) fill(rec []string, typ string, ind *minewarden.Indicator) (string, error) {
+func (c columns) fill(f *filler, rec []string, typ string, ind *minewarden.Indicator) (string, error) {
 	at := func(i int) string {
 		if i < 0 || i >= len(rec) {
 			return ""
@@ -234,23 +286,29 @@ func (c columns) fill(rec []string, typ string, ind *minewarden.Indicator) (stri
 		ind.Source = s
 	}
 	if s := at(c.confidence); s != "" {
-		f, err := strconv.ParseFloat(s, 64)
-		if err != nil || f < 0 || f > 100 {
-			return "", fmt.Errorf("confidence %q is not a number from 0 to 1 or to 100", s)
+		if s != f.confidence {
+			v, err := strconv.ParseFloat(s, 64)
+			if err != nil || !(v >= 0 && v <= 100) {
+				return "", fmt.Errorf("confidence %q is not a number from 0 to 1 or to 100", s)
+			}
+			if v > 1 {
+				v /= 100
+			}
+			f.confidence, f.sure = strings.Clone(s), v
 		}
-		if f > 1 {
-			f /= 100
-		}
-		ind.Confidence = f
+		ind.Confidence = f.sure
 	}
 	if s := at(c.expires); s != "" {
-		t, err := time.Parse(time.RFC3339, s)
-		if err != nil {
-			if t, err = time.Parse(time.DateOnly, s); err != nil {
-				return "", fmt.Errorf("expiry %q is neither RFC 3339 nor a date", s)
+		if s != f.expires {
+			t, err := time.Parse(time.RFC3339, s)
+			if err != nil {
+				if t, err = time.Parse(time.DateOnly, s); err != nil {
+					return "", fmt.Errorf("expiry %q is neither RFC 3339 nor a date", s)
+				}
 			}
+			f.expires, f.until = strings.Clone(s), t
 		}
-		ind.Expires = t
+		ind.Expires = f.until
 	}
 	return typ, nil
 }
