@@ -3,6 +3,7 @@ package detectors
 
 import (
 	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/detectors/dns"
 	"github.com/minewarden/minewarden/detectors/exploit"
 	"github.com/minewarden/minewarden/detectors/file"
 	"github.com/minewarden/minewarden/detectors/intel"
@@ -15,6 +16,7 @@ import (
 	"github.com/minewarden/minewarden/detectors/sigma"
 	"github.com/minewarden/minewarden/detectors/stratum"
 	"github.com/minewarden/minewarden/detectors/tls"
+	"github.com/minewarden/minewarden/detectors/windowshost"
 )
 
 // A Maker makes a detector from what it may touch.
@@ -40,6 +42,8 @@ func All() []Named {
 		{"exploit", exploit.New},
 		{"tls", tls.New},
 		{"intel", intel.New},
+		{"windowshost", windowshost.New},
+		{"dns", dns.New},
 		{"sigma", sigma.New},
 	}
 }
