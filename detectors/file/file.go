@@ -21,6 +21,7 @@ const (
 	ruleScript   = "file/miner-script"
 	ruleBinary   = "file/miner-binary"
 	ruleWords    = "file/miner-words"
+	ruleList     = "file/miner-list"
 )
 
 const quarantine = "If nobody here mines on purpose, quarantine the file, look for what runs it, and compare wallet and pool with other incidents."
@@ -32,6 +33,7 @@ var rules = []minewarden.Rule{
 	{ID: ruleScript, Title: "A script starts a miner", Severity: minewarden.High, Technique: []string{"T1496.001", "T1059.004"}, Advice: quarantine},
 	{ID: ruleBinary, Title: "A program holds mining algorithms and the pool protocol", Severity: minewarden.High, Technique: []string{"T1496.001"}, Advice: quarantine},
 	{ID: ruleWords, Title: "A program holds some words of miners", Severity: minewarden.Informational, Technique: []string{"T1496.001"}, Advice: "Pool software, wallets and scanners do too."},
+	{ID: ruleList, Title: "A program names many miners, as scanners do", Severity: minewarden.Low, Technique: []string{"T1496.001"}, Advice: "Check that it is a scanner that you installed: copies of minewarden look so too. A miner could carry such a list to look harmless."},
 }
 
 type detector struct{}
@@ -107,6 +109,14 @@ var words = [groups][]string{
 	behaviour: {"donate-level", "donate.v2.xmrig.com", "donate.ssl.xmrig.com", "new job from", "failed to apply msr mod", "msr mod", "xmrig", "hashrate", "huge pages", "cpu-max-threads-hint", "accepted (", "pool-worker", "rig-id", "minerd", "cpuminer", "rejected (", "hash-rate", "h/s", "max-cpu-usage", "xmr-stak"},
 }
 
+// products are programs and families of different makers. A miner names itself and perhaps its origin; who names many has a list
+// of them.
+var products = []string{"xmrig", "xmr-stak", "cpuminer", "ccminer", "cgminer", "bfgminer", "lolminer", "nbminer", "teamredminer", "gminer", "phoenixminer", "srbminer",
+	"nanominer", "kinsing", "kdevtmpfsi", "watchbog", "coinhive", "cryptoloot", "deepminer"}
+
+// minProducts is beyond what miners hold: XMRig names 1, cpuminer-multi and ccminer name each other and their origins, at most 4.
+const minProducts = 7
+
 const (
 	minProtocol  = 1
 	minBehaviour = 2
@@ -132,10 +142,25 @@ func binary(f *minewarden.File, tell teller) []minewarden.Finding {
 	}
 	evidence := []minewarden.Evidence{{Key: "words", Value: strings.TrimSpace(shown[algorithms] + shown[protocol] + shown[behaviour])}}
 	switch {
+	case named(f.Strings) >= minProducts:
+		return tell(ruleList, 0.3, evidence...)
 	case met[algorithms] > 0 && met[protocol] >= minProtocol && met[behaviour] >= minBehaviour, met[algorithms] >= 2 && met[protocol] >= 2 && met[behaviour] >= 1:
 		return tell(ruleBinary, min(0.95, 0.7+0.03*float64(met[algorithms]+met[protocol]+met[behaviour])), evidence...)
 	case met[algorithms]+met[protocol]+met[behaviour] >= 3:
 		return tell(ruleWords, 0.3, evidence...)
 	}
 	return nil
+}
+
+// named returns how many products the strings name.
+func named(found []string) (n int) {
+	for _, p := range products {
+		for _, s := range found[:min(len(found), maxStrings)] {
+			if len(s) < 512 && strings.Contains(strings.ToLower(s), p) {
+				n++
+				break
+			}
+		}
+	}
+	return n
 }

@@ -29,7 +29,7 @@ const tailed = "://"
 
 const (
 	maxTail  = 128 // bytes kept after a tailed word
-	maxFound = 64  // strings of one file
+	maxFound = 128 // strings of one file
 	margin   = 256 // bytes that are held back so that a tail or an address is never cut
 )
 
