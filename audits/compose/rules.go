@@ -22,7 +22,7 @@ const (
 	ruleDownloader = "compose/downloader"
 )
 
-const cis = "CIS Docker 1.7.0 "
+const cis = "CIS Docker 1.6.0 "
 
 func rules() []minewarden.Rule {
 	r := func(id, title, advice string, s minewarden.Severity, technique []string, why string, refs ...string) minewarden.Rule {

@@ -90,7 +90,7 @@ func rules() []minewarden.Rule {
 		r(ruleAPIAnon, "the API server admits anonymous requests", "set --anonymous-auth=false, or an AuthenticationConfiguration that admits only health paths", minewarden.Medium, []string{"T1190"},
 			"One binding too many for system:anonymous, and the cluster is everybody's.", cis+"1.2.1", "ATT&CK M1018", "D3FEND D3-ACH"),
 		r(ruleAPIInsecure, "the API server serves without authentication", "remove --insecure-port and --insecure-bind-address", minewarden.Critical, []string{"T1190"},
-			"The insecure port skips authentication and authorisation.", "CIS Kubernetes 1.6.0 1.2.19", "ATT&CK M1035", "D3FEND D3-ACH"),
+			"The insecure port skips authentication and authorisation.", "ATT&CK M1035", "D3FEND D3-ACH"),
 		r(ruleAPIAuthz, "the API server allows every request", "set --authorization-mode=Node,RBAC", minewarden.Critical, []string{"T1190"},
 			"With AlwaysAllow every caller is the administrator.", cis+"1.2.6", "ATT&CK M1018", "D3FEND D3-ACH"),
 		r(ruleEtcdOpen, "etcd takes clients without a certificate", "set --client-cert-auth=true and --trusted-ca-file, and listen on https", minewarden.Critical, []string{"T1190", "T1552"},

@@ -34,7 +34,6 @@ const (
 
 const (
 	administrators = "S-1-5-32-544"
-	cis            = "CIS Windows Server 2022 3.0.0 "
 )
 
 func rules() []minewarden.Rule {
@@ -43,15 +42,15 @@ func rules() []minewarden.Rule {
 	}
 	return []minewarden.Rule{
 		r(ruleDrivers, "others than administrators may load drivers", "give SeLoadDriverPrivilege to Administrators alone", minewarden.High, "T1068",
-			"XMRig loads WinRing0 to speed RandomX up, and a driver is the way past every protection.", cis+"2.2.32", "ATT&CK M1026", "D3FEND D3-UAP"),
+			"XMRig loads WinRing0 to speed RandomX up, and a driver is the way past every protection.", "ATT&CK M1026", "D3FEND D3-UAP"),
 		r(ruleDebug, "others than administrators may debug programs", "give SeDebugPrivilege to Administrators alone", minewarden.High, "T1003.001",
-			"It reads the memory of lsass, and with it every password that Blue Mockingbird moves on with.", cis+"2.2.15", "ATT&CK M1026", "D3FEND D3-UAP"),
+			"It reads the memory of lsass, and with it every password that Blue Mockingbird moves on with.", "ATT&CK M1026", "D3FEND D3-UAP"),
 		r(rule4688, "process creation (4688) is not audited", "auditpol /set /subcategory:{0CCE922B-69AE-11D9-BED3-505054503030} /success:enable", minewarden.Medium, "T1562.002",
-			"Without it no log tells what started the miner.", cis+"17.3.2", "ATT&CK M1047", "D3FEND D3-PLA"),
+			"Without it no log tells what started the miner.", "ATT&CK M1047", "D3FEND D3-PLA"),
 		r(rule4697, "the installation of services (4697) is not audited", "auditpol /set /subcategory:{0CCE9211-69AE-11D9-BED3-505054503030} /success:enable", minewarden.Medium, "T1543.003",
-			"Miners come back as services.", cis+"17.9.4", "ATT&CK M1047", "D3FEND D3-SDA"),
+			"Miners come back as services.", "ATT&CK M1047", "D3FEND D3-SDA"),
 		r(rule5145, "access to shared files (5145) is not audited", "auditpol /set /subcategory:{0CCE9244-69AE-11D9-BED3-505054503030} /success:enable /failure:enable", minewarden.Low, "T1021.002",
-			"Lucifer and Blue Mockingbird spread through shares.", cis+"17.6.1", "ATT&CK M1047", "D3FEND D3-RAPA"),
+			"Lucifer and Blue Mockingbird spread through shares.", "ATT&CK M1047", "D3FEND D3-RAPA"),
 		r(ruleControl, "no application control policy is there", "deploy a WDAC or AppLocker policy, first in audit mode", minewarden.Medium, "T1204.002",
 			"Everything that lands on the disk may run.", "ATT&CK M1038", "D3FEND D3-EAL"),
 	}
