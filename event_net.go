@@ -86,7 +86,7 @@ const (
 )
 
 // Stream is what one side sent, in order, without gaps within one event, each byte at most once. Only what may be mining is
-// streamed: the first 2 KiB of each direction of protocols that are not known; the first 16 KiB of text and 64 KiB of JSON, and all of
+// streamed: the first 512 bytes of each direction of protocols that are not known; the first 4 KiB of text and 64 KiB of JSON, and all of
 // it when words of mining were seen in the flow; bodies of HTTP that are JSON or not declared, to 64 KiB each. Nothing of TLS, SSH
 // and DNS. One event holds at most 64 KiB. Data must be copied when it is kept.
 type Stream struct {

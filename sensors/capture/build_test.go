@@ -156,10 +156,20 @@ func eventsOf(t testing.TB, file []byte) (all []minewarden.Data, bad []error, er
 	t.Helper()
 	in := &input{buf: file}
 	err = read(context.Background(), in, func(err error) { bad = append(bad, err) }, func(ev minewarden.Event) {
-		if s, ok := ev.Data.(*minewarden.Stream); ok {
-			s.Data = bytes.Clone(s.Data)
+		switch d := ev.Data.(type) {
+		case *minewarden.Stream:
+			c := *d
+			c.Data = bytes.Clone(d.Data)
+			all = append(all, &c)
+		case *minewarden.Flow:
+			c := *d
+			all = append(all, &c)
+		case *minewarden.HTTP:
+			c := *d
+			all = append(all, &c)
+		default:
+			all = append(all, d)
 		}
-		all = append(all, ev.Data)
 	})
 	return all, bad, err
 }

@@ -13,6 +13,7 @@ type limits struct {
 	messages int  // of all flows
 	pending  int  // bytes of all flows that wait for what is missing before them, or for the rest of a message
 	own      bool // what is emitted must not share memory with the packet
+	reuse    bool // what is emitted is not looked at after emit returned, but for strings and slices of other than bytes
 }
 
 func defaultLimits() limits {
@@ -30,7 +31,7 @@ const (
 	// sweepParts is in how many steps, of about a second each, the whole table is looked at.
 	sweepParts = 32
 	// sweepEvery is how many packets, less one, pass at least between two steps: captures put together jump about in time.
-	sweepEvery = 1<<10 - 1
+	sweepEvery = 1<<13 - 1
 )
 
 // An engine turns packets into events. It is driven from one goroutine.
@@ -68,7 +69,9 @@ type stats struct {
 }
 
 func newEngine(emit minewarden.Emit, l limits) *engine {
-	return &engine{emitTo: emit, limits: l, table: newTable(), scratch: make([]byte, 0, 64<<10)}
+	e := &engine{emitTo: emit, limits: l, table: newTable(), scratch: make([]byte, 0, 64<<10)}
+	e.made.flow.reuse, e.made.stream.reuse, e.made.http.reuse = l.reuse, l.reuse, l.reuse
+	return e
 }
 
 func (e *engine) emit(d minewarden.Data) {
@@ -192,11 +195,13 @@ func b2i(b bool) int {
 // report emits a Flow event.
 func (e *engine) report(f *flow, state, ended string) {
 	d := e.made.flow.make()
-	d.Key, d.State, d.Ended = f.public(), state, ended
-	d.Start, d.Last = time.Unix(0, f.start).UTC(), time.Unix(0, f.last).UTC()
-	d.Joined, d.App = f.flags&flowJoined != 0, f.app.String()
-	d.ClientPackets, d.ServerPackets = uint64(f.packets[0]), uint64(f.packets[1])
-	d.ClientBytes, d.ServerBytes = f.bytes[0], f.bytes[1]
+	*d = minewarden.Flow{
+		Key: f.public(), State: state, Ended: ended,
+		Start: time.Unix(0, f.start).UTC(), Last: time.Unix(0, f.last).UTC(),
+		Joined: f.flags&flowJoined != 0, App: f.app.String(),
+		ClientPackets: uint64(f.packets[0]), ServerPackets: uint64(f.packets[1]),
+		ClientBytes: f.bytes[0], ServerBytes: f.bytes[1],
+	}
 	f.reported = e.now
 	if c := e.connOf(f); c != nil && len(c.messages)+int(c.more) > 0 {
 		d.Messages, d.More = append([]minewarden.Message(nil), c.messages...), c.more
@@ -304,9 +309,17 @@ const (
 	keptMessages = 16 // room for messages that a connection passes on to the next one
 )
 
-type slab[T any] struct{ free []T }
+type slab[T any] struct {
+	free  []T
+	reuse bool
+	one   T
+}
 
+// make returns a value that is to be set as a whole.
 func (s *slab[T]) make() *T {
+	if s.reuse {
+		return &s.one
+	}
 	if len(s.free) == 0 {
 		s.free = make([]T, slabLen)
 	}

@@ -30,6 +30,7 @@ type part struct {
 // frags puts fragments together. What overlaps is as the first fragment says.
 type frags struct {
 	waiting []*datagram // oldest first
+	ids     []uint32    // of waiting, to find one quickly
 	bytes   int
 }
 
@@ -42,8 +43,8 @@ func (fs *frags) add(k fragKey, off int, more, cut bool, b []byte, now int64) []
 		return nil
 	}
 	at := -1
-	for i, d := range fs.waiting {
-		if d.key == k {
+	for i, id := range fs.ids {
+		if id == k.id && fs.waiting[i].key == k {
 			at = i
 			break
 		}
@@ -53,6 +54,7 @@ func (fs *frags) add(k fragKey, off int, more, cut bool, b []byte, now int64) []
 			fs.drop(0)
 		}
 		fs.waiting = append(fs.waiting, &datagram{key: k, since: now})
+		fs.ids = append(fs.ids, k.id)
 		at = len(fs.waiting) - 1
 	}
 	d := fs.waiting[at]
@@ -97,4 +99,5 @@ func (fs *frags) add(k fragKey, off int, more, cut bool, b []byte, now int64) []
 func (fs *frags) drop(i int) {
 	fs.bytes -= fs.waiting[i].have
 	fs.waiting = append(fs.waiting[:i], fs.waiting[i+1:]...)
+	fs.ids = append(fs.ids[:i], fs.ids[i+1:]...)
 }

@@ -31,8 +31,8 @@ func (a app) String() string { return appNames[a] }
 
 // How much of each direction is streamed, in bytes. JSON in which words of mining were seen is streamed wholly.
 const (
-	streamBinary = 2 << 10
-	streamText   = 16 << 10
+	streamBinary = 512
+	streamText   = 4 << 10
 	streamJSON   = 64 << 10
 	streamEvent  = 64 << 10 // in one event
 	deafAfter    = 4        // times these: when one side has sent that much nobody listens to the other any more
@@ -40,6 +40,7 @@ const (
 
 const (
 	sniffLen = 8 // bytes that tell any protocol
+	maxSniff = 16 << 10
 	maxLine  = 255
 )
 
@@ -76,7 +77,7 @@ func (e *engine) sniff(f *flow, c *conn, s int, b []byte) {
 	h := &c.half[s]
 	all := b
 	if len(h.buf) > 0 {
-		if !e.gather(h, b, streamText) {
+		if !e.gather(h, b, maxSniff) {
 			e.drop(h)
 			c.app = appBinary
 			e.deliver(f, c, s, b)
@@ -86,7 +87,7 @@ func (e *engine) sniff(f *flow, c *conn, s int, b []byte) {
 	}
 	a, sure := identify(all, s == 0 || f.flags&flowJoined != 0, f.key.pa == 53 || f.key.pb == 53, f.flags&flowJoined != 0 && h.off == 0)
 	if !sure && len(all) < sniffLen && len(c.half[1-s].buf) == 0 {
-		if len(h.buf) > 0 || e.gather(h, b, streamText) {
+		if len(h.buf) > 0 || e.gather(h, b, maxSniff) {
 			return
 		}
 	}
@@ -173,8 +174,11 @@ func (e *engine) plain(f *flow, c *conn, s int, b []byte) {
 	if !c.hot && c.app != appBinary && h.streamd < limit {
 		c.hot = miningWords(b)
 	}
-	if c.hot && c.app != appText {
+	if c.hot {
 		limit = 1 << 62
+		if c.app == appText { // JSON after a line of something else
+			c.app, f.app = appJSON, appJSON
+		}
 	}
 	if h.streamd >= limit {
 		h.gap = true
@@ -196,13 +200,13 @@ func (e *engine) stream(f *flow, c *conn, s int, b []byte, off uint64, gap, begi
 	for len(b) > 0 {
 		n := min(len(b), streamEvent)
 		d := e.made.stream.make()
-		d.Key, d.Target, d.FromClient, d.Offset, d.Gap, d.Begin = f.public(), c.target, s == 0, off, gap, begin
-		d.Joined = f.flags&flowJoined != 0
-		d.Carrier = carrier
+		*d = minewarden.Stream{
+			Key: f.public(), Target: c.target, FromClient: s == 0, Offset: off, Gap: gap, Begin: begin,
+			Joined: f.flags&flowJoined != 0, Carrier: carrier, Data: e.keep(b[:n:n]),
+		}
 		if carrier == "" {
 			d.Carrier = c.carriedBy()
 		}
-		d.Data = e.keep(b[:n:n])
 		e.emit(d)
 		b, off, gap, begin = b[n:], off+uint64(n), false, false
 	}

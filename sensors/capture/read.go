@@ -11,10 +11,10 @@ import (
 )
 
 // checkEvery is how many packets pass between looks at the context.
-const checkEvery = 4096
+const checkEvery = 1024
 
 // Read emits what the packets of a capture file tell, until it ends or ctx is done. Packets that cannot be read as what they
-// claim to be are counted and told to bad once, at the end.
+// claim to be are counted and told to bad once, at the end. Event.Data and its bytes are valid until emit returns.
 func Read(ctx context.Context, path string, bad func(error), emit minewarden.Emit) error {
 	in, err := openInput(path)
 	if err != nil {
@@ -29,7 +29,9 @@ func read(ctx context.Context, in *input, bad func(error), emit minewarden.Emit)
 		return err
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // a mapped file may be cut while it is read
-	e := newEngine(emit, defaultLimits())
+	l := defaultLimits()
+	l.reuse = true
+	e := newEngine(emit, l)
 	n := 0
 	defer func() {
 		if r := recover(); r != nil {
@@ -53,7 +55,7 @@ func read(ctx context.Context, in *input, bad func(error), emit minewarden.Emit)
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			if err := in.forget(); err != nil {
+			if err := in.ahead(); err != nil {
 				return err
 			}
 		}

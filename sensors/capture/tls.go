@@ -66,11 +66,13 @@ func (e *engine) records(f *flow, c *conn, s int, b []byte) {
 		if r.left > 0 {
 			n := min(int(r.left), len(b))
 			if r.typ == recordHandshake && !c.tls.plainDone[s] {
-				if !e.gather(h, b[:n], maxHandshake) {
+				if len(h.buf) == 0 && n == int(r.left) {
+					e.handshakeIn(f, c, s, b[:n])
+				} else if !e.gather(h, b[:n], maxHandshake) {
 					c.tls.plainDone[s] = true
 					e.drop(h)
 				} else {
-					e.handshake(f, c, s)
+					e.handshakeIn(f, c, s, h.buf)
 				}
 			}
 			r.left -= int32(n)
@@ -114,11 +116,12 @@ func (e *engine) opaque(f *flow, c *conn, s int) {
 	}
 }
 
-// handshake takes the whole messages out of what was gathered.
-func (e *engine) handshake(f *flow, c *conn, s int) {
+// handshakeIn takes the whole messages out of b, which is what was gathered, or a record in place; then what is left of it is
+// gathered.
+func (e *engine) handshakeIn(f *flow, c *conn, s int, b []byte) {
 	h, t := &c.half[s], c.tls
-	done := 0
-	for b := h.buf; len(b) >= 4; {
+	all, done := b, 0
+	for len(b) >= 4 && !t.plainDone[s] {
 		n := 4 + int(b[1])<<16 + int(be16(b[2:]))
 		if n > maxHandshake || b[0] > 24 {
 			t.plainDone[s] = true
@@ -145,15 +148,18 @@ func (e *engine) handshake(f *flow, c *conn, s int) {
 		}
 		done += n
 		b = b[n:]
-		if b0 := t.server && s == 1 || t.client && s == 0; b0 && f.flags&flowJoined == 0 {
+		if told := t.server && s == 1 || t.client && s == 0; told && f.flags&flowJoined == 0 {
 			t.plainDone[s] = true
-			break
 		}
 	}
 	switch {
 	case t.plainDone[s]:
 		e.drop(h)
 		c.loose = t.plainDone[1-s]
+	case len(h.buf) == 0:
+		if len(all) > done && !e.gather(h, all[done:], maxHandshake) {
+			t.plainDone[s] = true
+		}
 	case done > 0:
 		e.pending -= done
 		h.buf = append(h.buf[:0], h.buf[done:]...)
