@@ -16,6 +16,7 @@ import (
 	"github.com/minewarden/minewarden/drills/kworker"
 	"github.com/minewarden/minewarden/drills/memfd"
 	"github.com/minewarden/minewarden/drills/rounding"
+	"github.com/minewarden/minewarden/drills/stratum"
 )
 
 // A Drill is one technique.
@@ -26,7 +27,7 @@ type Env = drill.Env
 
 // All returns every drill, in the order in which they run.
 func All() []Drill {
-	return []Drill{rounding.Drill(), cryptonight.Drill(), kworker.Drill(), memfd.Drill(), chain.Drill(), cron.Drill(), authorizedkeys.Drill()}
+	return []Drill{rounding.Drill(), cryptonight.Drill(), kworker.Drill(), memfd.Drill(), chain.Drill(), cron.Drill(), authorizedkeys.Drill(), stratum.Drill()}
 }
 
 // Child does what this process was started for, where a drill started it. The program calls it before anything else, with its

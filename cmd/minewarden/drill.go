@@ -21,7 +21,7 @@ func newDrill() *cobra.Command {
 		Long: "A drill does what an attacker would, without harm: on loopback, in a directory of its own, for at most 30 seconds, and cleaned up\n" +
 			"even when it is interrupted. It runs beside sensors and detectors of its own, so no agent needs to run; one that does sees it too.",
 	}
-	cmd.AddCommand(drillList(), drillRun())
+	cmd.AddCommand(drillList(), drillRun(), drillRecord())
 	return cmd
 }
 
