@@ -8,6 +8,7 @@ import (
 	"github.com/minewarden/minewarden/sensors/files"
 	"github.com/minewarden/minewarden/sensors/logfile"
 	"github.com/minewarden/minewarden/sensors/procfs"
+	"github.com/minewarden/minewarden/sensors/syslog"
 )
 
 // A Maker makes a sensor from what it may touch.
@@ -27,5 +28,6 @@ func All() []Named {
 		{"files", files.New},
 		{"capture", capture.New},
 		{"logfile", logfile.New},
+		{"syslog", syslog.New},
 	}
 }

@@ -84,7 +84,7 @@ func (d *Decoder) tagged(s string, rec *minewarden.Record) {
 	for end < len(s) && end < 128 && s[end] != ':' && s[end] != '[' && s[end] != ' ' {
 		end++
 	}
-	if end == 0 || end == len(s) || s[end] == ' ' {
+	if end == 0 || end == len(s) || s[end] != ':' && s[end] != '[' {
 		return
 	}
 	ident, rest, pid := s[:end], s[end:], ""
