@@ -6,6 +6,7 @@ import (
 	"github.com/minewarden/minewarden/detectors/dns"
 	"github.com/minewarden/minewarden/detectors/exploit"
 	"github.com/minewarden/minewarden/detectors/file"
+	"github.com/minewarden/minewarden/detectors/flow"
 	"github.com/minewarden/minewarden/detectors/intel"
 	"github.com/minewarden/minewarden/detectors/lineage"
 	"github.com/minewarden/minewarden/detectors/login"
@@ -41,6 +42,7 @@ func All() []Named {
 		{"login", login.New},
 		{"exploit", exploit.New},
 		{"tls", tls.New},
+		{"flow", flow.New},
 		{"intel", intel.New},
 		{"windowshost", windowshost.New},
 		{"dns", dns.New},
