@@ -7,6 +7,7 @@ import (
 
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/internal/command"
+	"github.com/minewarden/minewarden/internal/program"
 )
 
 // bad is what a guest does next: fetch a program, run it, open a way back.
@@ -14,7 +15,9 @@ const bad = command.Download | command.PipeToShell | command.DecodeToRun | comma
 
 const (
 	maxGuests = 256
-	stay      = 24 * time.Hour // that what a session does is put down to its beginning
+	maxActs   = 64
+	early     = 30 * time.Second // by which a log may come after the processes that it tells of
+	stay      = 24 * time.Hour   // that what a session does is put down to its beginning
 )
 
 // A guest is a session that began by a guessed password.
@@ -63,18 +66,69 @@ func (gs *guests) account(host, user string, now time.Time) *guest {
 	return nil
 }
 
-// of returns the guest in whose session p runs, and sshd's process of it.
-func (gs *guests) of(p *minewarden.Process, now time.Time) *guest {
-	for a := p.Parent; a != nil; a = a.Parent {
-		if !strings.HasPrefix(a.Name, "sshd") && !strings.HasPrefix(a.Base(), "sshd") && a.Name != "dropbear" {
-			continue
+// sessions returns the processes of sshd above p, nearest first, at most four.
+func sessions(p *minewarden.Process) (found [4]*minewarden.Process) {
+	n := 0
+	for a := p.Parent; a != nil && n < len(found); a = a.Parent {
+		if strings.HasPrefix(a.Name, "sshd") || strings.HasPrefix(a.Base(), "sshd") || a.Name == "dropbear" {
+			found[n] = a
+			n++
+		}
+	}
+	return found
+}
+
+// of returns the guest of one of the processes of sshd.
+func (gs *guests) of(above *[4]*minewarden.Process, now time.Time) *guest {
+	for _, a := range above {
+		if a == nil {
+			return nil
 		}
 		// A pid is used again: the process must have been there when the login was.
-		if g := gs.by[a.Key.PID]; g != nil && now.Sub(g.at) < stay && now.Sub(g.at) > -time.Minute && (a.Started.IsZero() || a.Started.Before(g.at.Add(time.Minute))) {
+		if g := gs.by[a.Key.PID]; g != nil && now.Sub(g.at) < stay && now.Sub(g.at) > -early && (a.Started.IsZero() || a.Started.Before(g.at.Add(time.Minute))) {
 			return g
 		}
 	}
 	return nil
+}
+
+// An act is what a session did whose login was not read yet: a log comes later than the processes that it tells of.
+type act struct {
+	claim claim
+	at    time.Time
+	above [4]*minewarden.Process
+	p     *minewarden.Process
+	what  string
+	value string
+}
+
+// welcome notes a guest, and looks at what its session did already.
+func (d *detector) welcome(a *attempt, now time.Time) {
+	d.guests.add(a, now)
+	for i := range d.acts {
+		x := &d.acts[i]
+		if x.p == nil || now.Sub(x.at) > early || x.at.Sub(now) > early {
+			continue
+		}
+		if g := d.guests.of(&x.above, x.at); g != nil && !g.told[x.claim] {
+			g.told[x.claim] = true
+			d.follow(x.claim, x.at, x.p, g, x.what, x.value)
+			*x = act{}
+		}
+	}
+}
+
+// did weighs an act of a session of sshd, or keeps it for a moment.
+func (d *detector) did(x act) {
+	if g := d.guests.of(&x.above, x.at); g != nil {
+		if !g.told[x.claim] {
+			g.told[x.claim] = true
+			d.follow(x.claim, x.at, x.p, g, x.what, x.value)
+		}
+		return
+	}
+	d.acts[d.nextAct] = x
+	d.nextAct = (d.nextAct + 1) % len(d.acts)
 }
 
 func (g *guest) subject() minewarden.Subject { return account(g.user, g.host) }
@@ -86,18 +140,21 @@ func (g *guest) evidence() []minewarden.Evidence {
 }
 
 func (d *detector) ran(ev *minewarden.Event, x *minewarden.Exec) {
-	g := d.guests.of(ev.Process, ev.Time)
-	if g == nil {
+	above := sessions(ev.Process)
+	if above[0] == nil {
+		return
+	}
+	base := program.Base(x.Exe)
+	if program.Of(base)&(program.Shell|program.Downloader|program.Interpreter|program.Decoder|program.Wrapper|program.Text|program.Miner) == 0 && program.At(x.Exe)&(program.Writable|program.Hidden) == 0 {
 		return
 	}
 	facts := command.Args(x.Args)
-	switch {
-	case facts.Acts.Has(bad) && !g.told[claimDownload]:
-		g.told[claimDownload] = true
-		d.follow(claimDownload, ev, g, "command", facts.Note(bad))
-	case facts.Acts.Has(command.Keys) && !g.told[claimKey]:
-		g.told[claimKey] = true
-		d.follow(claimKey, ev, g, "command", facts.Note(command.Keys))
+	c, acts := claimDownload, command.Act(bad)
+	if !facts.Acts.Has(bad) {
+		c, acts = claimKey, command.Keys
+	}
+	if facts.Acts.Has(acts) {
+		d.did(act{c, ev.Time, above, ev.Process, "command", facts.Note(acts)})
 	}
 }
 
@@ -109,14 +166,12 @@ func (d *detector) wrote(ev *minewarden.Event, x *minewarden.Write) {
 	if x.Op == "delete" || !strings.HasSuffix(path, "/.ssh/authorized_keys") && !strings.HasSuffix(path, "/.ssh/authorized_keys2") {
 		return
 	}
-	if g := d.guests.of(ev.Process, ev.Time); g != nil && !g.told[claimKey] {
-		g.told[claimKey] = true
-		d.follow(claimKey, ev, g, "path", path)
+	if above := sessions(ev.Process); above[0] != nil {
+		d.did(act{claimKey, ev.Time, above, ev.Process, "path", path})
 	}
 }
 
-func (d *detector) follow(c claim, ev *minewarden.Event, g *guest, what, value string) {
-	p := ev.Process
+func (d *detector) follow(c claim, at time.Time, p *minewarden.Process, g *guest, what, value string) {
 	evidence := append(g.evidence(), minewarden.Evidence{Key: what, Value: clip512(value)}, minewarden.Evidence{Key: "lineage", Value: p.Lineage()})
-	d.add(c, 0.9, ev.Time, minewarden.ProcessSubject(p), p, evidence)
+	d.add(c, 0.9, at, minewarden.ProcessSubject(p), p, evidence)
 }

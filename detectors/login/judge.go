@@ -23,6 +23,7 @@ const (
 	netAddrs   = 4   // addresses of one network that failed
 	manyAddrs  = 10  // addresses that failed for one account
 	keyLeast   = 30  // failures before a login by key from the same address says anything: keys are not guessed
+	fastPublic = 12  // as fastGuess, from outside
 	fastGuess  = 20  // failures within a few minutes that no person and no service with an old password makes
 	retell     = 24 * time.Hour
 )
@@ -100,7 +101,7 @@ func (d *detector) accept(a *attempt, now time.Time) {
 	}
 	if confidence := d.guessed(a, s, who); confidence > 0 {
 		d.tell(claimSuccess, confidence, a, s, now)
-		d.guests.add(a, now)
+		d.welcome(a, now)
 		return
 	}
 	if d.acceptOther(a, now) {
@@ -143,7 +144,7 @@ func (d *detector) guessed(a *attempt, s *counter, who uint64) float64 {
 		return 0
 	case others >= 5 && (public(a.addr) || s.invalid >= 3 || spread(s)):
 		return 0.95
-	case s.fast >= fastGuess || most >= sustained && public(a.addr):
+	case s.fast >= fastGuess || public(a.addr) && (s.fast >= fastPublic || most >= sustained):
 		return 0.9
 	case public(a.addr) && p != nil && most >= 2*burst:
 		return 0.8
@@ -166,7 +167,7 @@ func (d *detector) acceptOther(a *attempt, now time.Time) bool {
 	if n := d.networks.look(network(a.addr), now); n != nil && public(a.addr) && len(n.peers) >= netAddrs && n.slow >= 2*patient {
 		if u := d.accounts.look(key{name: clip(a.user), host: a.host}, now); u != nil && n.told[claimNetwork] != (time.Time{}) {
 			d.tell(claimSuccess, 0.7, a, n, now)
-			d.guests.add(a, now)
+			d.welcome(a, now)
 			return true
 		}
 	}
@@ -176,7 +177,7 @@ func (d *detector) acceptOther(a *attempt, now time.Time) bool {
 	}
 	if s := d.sources.look(a.source(), now); s != nil && len(s.peers) >= 3 && public(a.addr) {
 		d.tell(claimSuccess, 0.8, a, s, now) // it tried others too
-		d.guests.add(a, now)
+		d.welcome(a, now)
 		return true
 	}
 	d.tell(claimUnder, 0.4, a, u, now)

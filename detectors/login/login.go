@@ -25,6 +25,8 @@ type detector struct {
 	accounts *table // by host and user
 	conns    connections
 	guests   guests
+	acts     [maxActs]act // of sessions whose login was not read yet
+	nextAct  int
 	found    []minewarden.Finding
 }
 
@@ -63,11 +65,11 @@ func (d *detector) Observe(ev *minewarden.Event) []minewarden.Finding {
 			d.judge(&a, ev.Time)
 		}
 	case *minewarden.Exec:
-		if len(d.guests.by) > 0 && ev.Process != nil && !x.Existing {
+		if ev.Process != nil && !x.Existing {
 			d.ran(ev, x)
 		}
 	case *minewarden.Write:
-		if len(d.guests.by) > 0 && ev.Process != nil && !x.Existing {
+		if ev.Process != nil && !x.Existing {
 			d.wrote(ev, x)
 		}
 	}
