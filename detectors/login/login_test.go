@@ -227,8 +227,16 @@ func FuzzRecord(f *testing.F) {
 	f.Fuzz(func(t *testing.T, a, b, c, source string) {
 		d := newDetector()
 		r := &minewarden.Record{Source: source, Message: b, Fields: []minewarden.Field{
-			{Name: "ident", Value: a}, {Name: "pid", Value: c}, {Name: "EventID", Value: a}, {Name: "TargetUserName", Value: b}, {Name: "LogonType", Value: c},
-			{Name: "IpAddress", Value: "203.0.113.1"}, {Name: "cs-method", Value: a}, {Name: "cs-uri-stem", Value: b}, {Name: "sc-status", Value: c}, {Name: "c-ip", Value: "203.0.113.1"},
+			{Name: "ident", Value: a},
+			{Name: "pid", Value: c},
+			{Name: "EventID", Value: a},
+			{Name: "TargetUserName", Value: b},
+			{Name: "LogonType", Value: c},
+			{Name: "IpAddress", Value: "203.0.113.1"},
+			{Name: "cs-method", Value: a},
+			{Name: "cs-uri-stem", Value: b},
+			{Name: "sc-status", Value: c},
+			{Name: "c-ip", Value: "203.0.113.1"},
 		}}
 		for range 20 {
 			for _, f := range d.Observe(&minewarden.Event{Time: time.Unix(0, 0), Data: r}) {

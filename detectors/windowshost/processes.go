@@ -119,8 +119,10 @@ func writable(path string) bool {
 	if strings.Contains(path, `\programdata\microsoft\windows defender\`) || strings.Contains(path, `\programdata\package cache\`) {
 		return false
 	}
-	for _, d := range [...]string{`\users\`, `\temp\`, `%temp%`, `%tmp%`, `%appdata%`, `%localappdata%`, `%public%`, `%userprofile%`, `\perflogs\`, `\$recycle.bin\`, `\windows\debug\`, `\windows\tasks\`, `\windows\tracing\`, `\windows\fonts\`, `\windows\help\`,
-		`\windows\system32\spool\drivers\color\`, `\windows\ime\`, `\windows\addins\`, `\recycler\`, `\intel\logs\`} {
+	for _, d := range [...]string{
+		`\users\`, `\temp\`, `%temp%`, `%tmp%`, `%appdata%`, `%localappdata%`, `%public%`, `%userprofile%`, `\perflogs\`, `\$recycle.bin\`, `\windows\debug\`, `\windows\tasks\`, `\windows\tracing\`, `\windows\fonts\`, `\windows\help\`,
+		`\windows\system32\spool\drivers\color\`, `\windows\ime\`, `\windows\addins\`, `\recycler\`, `\intel\logs\`,
+	} {
 		if strings.Contains(path, d) {
 			return true
 		}
