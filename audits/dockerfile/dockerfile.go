@@ -71,7 +71,7 @@ func New(env minewarden.Env) (minewarden.Auditor, error) {
 		now: env.Now, judge: shady.New(), rules: rules(),
 		from:     regexp.MustCompile(`(?mi)^FROM[ \t]+(?:--platform=\S+[ \t]+)?\S+[ \t]*(?:as[ \t]+\S+[ \t]*)?\r?$`),
 		noVerify: regexp.MustCompile(`(?i)\bcurl\b[^|;&]*\s(?:-[a-jl-z]*k[a-z]*|--insecure)(?:\s|$)|--no-check-certificate\b|--trusted-host\b|--allow-unauthenticated\b|--force-yes\b|\bstrict-ssl\s+false\b|sslverify[\s=]+(?:false|0)\b|NODE_TLS_REJECT_UNAUTHORIZED=0`),
-		writable: regexp.MustCompile(`\bchmod\s+(?:-\S+\s+)*(?:0?777|[0-7]?[0-7]{2}[2367]|a\+\S*w|o\+\S*w|ugo\+\S*w)\b`),
+		writable: regexp.MustCompile(`\bchmod\s+(?:-\S+\s+)*(?:0?777|[02-7]?[0-7]{2}[2367]|a\+\S*w|o\+\S*w|ugo\+\S*w)\b`),
 		sudo:     regexp.MustCompile(`(?i)NOPASSWD\s*:\s*ALL`),
 	}, nil
 }

@@ -53,3 +53,26 @@ func TestAudit(t *testing.T) {
 		}
 	}
 }
+
+// FuzzAudit holds that no content of the firmware's files is a pass by accident.
+func FuzzAudit(f *testing.F) {
+	f.Add([]byte{6, 0, 0, 0, 1}, "06/01/2026", []byte("log"))
+	f.Add([]byte{1}, "", []byte{})
+	a, err := New(minewarden.Env{Now: func() time.Time { return time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC) }})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, boot []byte, date string, log []byte) {
+		root := tree(0, 0, date, string(log))
+		root["sys/firmware/efi/efivars/SecureBoot-"+efiGUID].Data = boot
+		v, err := a.Audit(context.Background(), minewarden.Target{Kind: minewarden.TargetHost, Name: "h", Root: root})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range v.Checks {
+			if c.Rule == ruleSecureBoot && c.Status == minewarden.StatusPass && (len(boot) != 5 || boot[4] != 1) {
+				t.Errorf("%x passes", boot)
+			}
+		}
+	})
+}

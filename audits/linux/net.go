@@ -196,7 +196,8 @@ func parseNftText(source, text string) *firewall {
 	fw := &firewall{source: source, blocked: map[int]bool{}}
 	hook := regexp.MustCompile(`hook\s+(input|output)\b`)
 	policy := regexp.MustCompile(`policy\s+(accept|drop)`)
-	port := regexp.MustCompile(`\btcp\s+dport\s+(\{[^}]*\}|\S+)[^\n;]*\b(?:drop|reject)\b`)
+	// Nothing but counting and logging may stand beside the port: any other condition lets some through.
+	port := regexp.MustCompile(`(?:^|[;{]\s*)(?:meta\s+l4proto\s+tcp\s+)?tcp\s+dport\s+(\{[^}]*\}|\S+)(?:\s+(?:ct\s+state\s+new|counter|log(?:\s+prefix\s+"[^"]*")?))*\s+(?:drop|reject)\b`)
 	chain := ""
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
@@ -274,9 +275,18 @@ func parseNftJSON(data []byte) (*firewall, error) {
 			}
 			if m, ok := x["match"]; ok {
 				matches++
-				if strings.Contains(string(m), `"dport"`) {
-					var t struct{ Right json.RawMessage }
-					if err := json.Unmarshal(m, &t); err == nil {
+				var t struct {
+					Op    string
+					Right json.RawMessage
+				}
+				if err := json.Unmarshal(m, &t); err != nil {
+					continue
+				}
+				switch text := string(m); {
+				case strings.Contains(text, `"l4proto"`), strings.Contains(text, `"nfproto"`):
+					matches-- // they only say that it is TCP
+				case strings.Contains(text, `"dport"`):
+					if t.Op == "==" || t.Op == "in" {
 						if strings.Contains(string(t.Right), "range") {
 							list = strings.Join(ports.FindAllString(string(t.Right), -1), "-")
 						} else {
@@ -289,7 +299,7 @@ func parseNftJSON(data []byte) (*firewall, error) {
 		switch {
 		case refuses && hook == "input" && matches == 0:
 			fw.inRules = true
-		case refuses && hook == "output" && list != "" && matches <= 2:
+		case refuses && hook == "output" && list != "" && matches == 1: // a second condition lets others through
 			block(fw.blocked, list)
 		}
 	}

@@ -2,6 +2,7 @@ package yamltree
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -114,5 +115,41 @@ func walk(t *testing.T, n *Node, depth int) {
 	}
 	for _, i := range n.Items {
 		walk(t, i, depth+1)
+	}
+}
+
+// TestManyKeys holds that a map which the parser would read for minutes is refused, and that long files of small maps are not.
+func TestManyKeys(t *testing.T) {
+	var block, flow, small strings.Builder
+	flow.WriteString("{")
+	for i := range 200_000 {
+		fmt.Fprintf(&block, "k%d: 1\n", i)
+		fmt.Fprintf(&flow, "\"k%d\": 1, ", i)
+	}
+	flow.WriteString("\"z\": 1}")
+	for range 3000 {
+		small.WriteString("---\nkind: A\nspec:\n  a: 1\n  list:\n    - name: x\n      value: \"{\"\n")
+	}
+	for name, text := range map[string]string{"block": block.String(), "flow": flow.String(), "same key": strings.Repeat("a: &x 1\n", 100_000)} {
+		if _, err := Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), "keys") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	docs, err := Parse([]byte(small.String()))
+	if err != nil || len(docs) != 3000 {
+		t.Errorf("%d documents, %v", len(docs), err)
+	}
+}
+
+// TestHiddenNesting holds that brackets cannot be hidden from the limit, for the parser underneath would end the process.
+func TestHiddenNesting(t *testing.T) {
+	deep := strings.Repeat("[", 100_000)
+	for _, prefix := range []string{"a: ", "a: 'x' ", `a: ["\\", `, `["\"", `, "[a' ", "it's ", "'\n", "[''"} {
+		if _, err := Parse([]byte(prefix + deep)); err == nil {
+			t.Errorf("%q: no error", prefix)
+		}
+	}
+	if docs, err := Parse([]byte(strings.Repeat("- \"{\"\n- '[it''s'\n", 1000))); err != nil || len(docs) != 1 {
+		t.Errorf("brackets in quotes: %v", err)
 	}
 }
