@@ -144,7 +144,7 @@ func drillOne(ctx context.Context, makers *Makers, d drills.Drill, e *examiner) 
 	}
 }
 
-// lookAt scans the drill's private root, as scan --root would.
+// lookAt scans the drill's private root, as scan --root would, and reads the captures in it, as replay would.
 func lookAt(ctx context.Context, makers *Makers, dir string, e *examiner) (err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) == 0 {
@@ -170,7 +170,13 @@ func lookAt(ctx context.Context, makers *Makers, dir string, e *examiner) (err e
 		return err
 	}
 	pipe.Flush()
-	return nil
+	captures, err := filepath.Glob(filepath.Join(dir, "*.pcap"))
+	for _, path := range captures { // of a network of the drill's own, which no sensor of the host sees
+		for _, f := range replayOne(ctx, makers, path).Findings {
+			e.file(f)
+		}
+	}
+	return err
 }
 
 // watchAt reports what is written in the drill's private root until ctx ends, as the sensor of the host's files would.

@@ -14,7 +14,7 @@ import (
 
 const (
 	snapLen     = 256 << 10 // loopback carries segments far beyond an Ethernet frame
-	readTimeout = 200 * time.Millisecond
+	readTimeout = 100 * time.Millisecond
 	settleReads = 2 // empty reads after the end, for what is still on its way
 )
 
@@ -68,6 +68,9 @@ func record(fd int, w *bufio.Writer, quit <-chan struct{}) error {
 			case <-quit:
 				left--
 			default:
+			}
+			if err := w.Flush(); err != nil { // somebody may read along
+				return fmt.Errorf("capture: %w", err)
 			}
 			continue
 		}

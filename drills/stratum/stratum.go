@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"sync"
 	"syscall"
@@ -32,7 +33,7 @@ const (
 func Drill() drill.Drill {
 	return drill.Drill{
 		Name: name, Title: "clients and a pool on loopback that speak mining, without hashing", Technique: []string{"T1496.001", "T1071"},
-		Rules: []string{"stratum/login", "stratum/job", "stratum/submit", "stratum/session", "stratum/getwork", "stratum/template"},
+		Rules: []string{"stratum/login", "stratum/job", "stratum/submit", "stratum/session", "stratum/getwork", "stratum/getblocktemplate"},
 		Run:   run, Child: child,
 	}
 }
@@ -71,16 +72,17 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-func run(ctx context.Context, _ drill.Env) error {
-	err := Run(ctx, Config{Sessions: 1, Lasts: lasts, Share: time.Second, Job: 3 * time.Second, Seed: 1})
+// run leaves what was said on its wire in the drill's directory: the host's sensors do not see a network namespace of another.
+func run(ctx context.Context, env drill.Env) error {
+	err := Run(ctx, Config{Sessions: 1, Lasts: lasts, Share: time.Second, Job: 3 * time.Second, Seed: 1, Capture: filepath.Join(env.Dir, "stratum.pcap")})
 	if err != nil {
 		return fmt.Errorf("stratum: %w", err)
 	}
 	return nil
 }
 
-// Run speaks as c says in a process of its own, and returns when that is over. Where no network namespace can be had, and nothing
-// is to be captured, it speaks on this one's loopback.
+// Run speaks as c says in a process of its own, and returns when that is over. Where no network namespace can be had, and nothing is
+// to be captured, it speaks on this one's loopback.
 func Run(ctx context.Context, c Config) error {
 	if err := c.Validate(); err != nil {
 		return err
