@@ -6,12 +6,20 @@ import (
 	"github.com/minewarden/minewarden"
 )
 
-// windowsEvent reads the Security log's logons: 4624 and 4625 of type 3 (network), 8 (clear text) and 10 (remote desktop), 4771
+// windowsEvent reads SQL Server's logins, what OpenSSH for Windows says, and the Security log's logons: 4624 and 4625 of type 3 (network), 8 (clear text) and 10 (remote desktop), 4771
 // (Kerberos), 4776 (NTLM) and 4648 (credentials given to a program).
 func windowsEvent(r *minewarden.Record, a *attempt) bool {
 	id, _ := r.Field("EventID")
 	switch id {
 	case "4624", "4625", "4648", "4771", "4776":
+	case "18453", "18454", "18456":
+		return databaseEvent(r, id, a)
+	case "4":
+		if strings.HasPrefix(r.Channel, "OpenSSH") {
+			payload, _ := r.Field("payload")
+			return sshLine(payload, a)
+		}
+		return false
 	default:
 		return false
 	}
@@ -81,4 +89,28 @@ func windowsEvent(r *minewarden.Record, a *attempt) bool {
 		a.local = from
 	}
 	return true
+}
+
+// databaseEvent reads SQL Server's logins, whose values have no names: the account, for a failure the reason, and the client.
+func databaseEvent(r *minewarden.Record, id string, a *attempt) bool {
+	a.service, a.n, a.out = "mssql", 1, accepted
+	if id == "18456" {
+		a.out = failed
+	}
+	server := false
+	for i := range r.Fields {
+		switch f := &r.Fields[i]; f.Name {
+		case "Provider_Name":
+			server = strings.HasPrefix(f.Value, "MSSQL")
+		case "Data":
+			if a.user == "" {
+				a.user = f.Value
+			}
+			if _, client, ok := strings.Cut(f.Value, "[CLIENT: "); ok {
+				client, _, _ = strings.Cut(client, "]")
+				a.setAddr(client)
+			}
+		}
+	}
+	return server && a.addr.IsValid()
 }
