@@ -3,6 +3,7 @@ package incidents
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,13 +16,19 @@ import (
 // faulty is a store that a full disk stops.
 type faulty struct {
 	mem.Store
-	full bool
-	puts int
+	full atomic.Bool
+	puts atomic.Int64
+}
+
+func newFaulty() *faulty {
+	f := &faulty{}
+	f.full.Store(true)
+	return f
 }
 
 func (f *faulty) Put(ctx context.Context, inc minewarden.Incident) error {
-	f.puts++
-	if f.full {
+	f.puts.Add(1)
+	if f.full.Load() {
 		return errors.New("disk full")
 	}
 	return f.Store.Put(ctx, inc)
@@ -29,30 +36,30 @@ func (f *faulty) Put(ctx context.Context, inc minewarden.Incident) error {
 
 func TestKeeper(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store, tr := &faulty{full: true}, tree{}
-		told := 0
-		k := NewKeeper(store, Config{Host: "h", Rules: rules}, nil, func(minewarden.Incident) { told++ })
+		store, tr := newFaulty(), tree{}
+		var told atomic.Int64
+		k := NewKeeper(store, Config{Host: "h", Rules: rules}, nil, func(minewarden.Incident) { told.Add(1) })
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- k.Run(ctx) }()
 		id := k.Finding(finding("pow/randomx", 1, tr.chain("systemd", "xmrig")))
 		synctest.Wait()
-		if s := k.Stats(); s.Unsaved != 1 || s.Err == nil || told != 1 {
-			t.Errorf("full: %+v, told %d", s, told)
+		if s := k.Stats(); s.Unsaved != 1 || s.Err == nil || told.Load() != 1 {
+			t.Errorf("full: %+v, told %d", s, told.Load())
 		}
-		store.full = false
+		store.full.Store(false)
 		time.Sleep(maxBackoff)
 		synctest.Wait()
 		if s := k.Stats(); s.Unsaved != 0 || s.Err != nil || s.Saved != 1 {
 			t.Errorf("after room was made: %+v", s)
 		}
-		before := store.puts
+		before := store.puts.Load()
 		for i := range 1000 { // within one stretch of coalescing
 			k.Finding(finding("pow/randomx", 2+float64(i), tr.chain("systemd", "xmrig")))
 		}
 		time.Sleep(3 * coalesce)
 		synctest.Wait()
-		if n := store.puts - before; n > 2 {
+		if n := store.puts.Load() - before; n > 2 {
 			t.Errorf("%d writes of one incident", n)
 		}
 		k.Finding(finding("stratum/login", 5000, tr.chain("systemd", "xmrig")))

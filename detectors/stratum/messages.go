@@ -155,7 +155,9 @@ func orDialect(have, otherwise string) string {
 
 func (t *talk) hint(which uint16) verdict {
 	t.s.weak |= which
-	t.s.hints++
+	if which != hintLogin { // any program logs in again after a failure
+		t.s.hints++
+	}
 	return hint
 }
 

@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"math"
 	"strconv"
+
+	"github.com/minewarden/minewarden/internal/wallet"
 )
 
 // mining judges a method of the mining.* family. Nothing else uses these names in JSON-RPC, so every known one is certain; the
@@ -86,12 +88,13 @@ func (t *talk) subscribe(params at) {
 }
 
 // difficulty turns a difficulty into hashes for a share. The unit differs: 2^32 hashes for SHA-256 and Ethash pools, 2^16 for
-// scrypt. Where the algorithm is not known, neither is the unit.
+// scrypt. The
+// words are the same for both, so the unit is known only where the wallet tells the coin.
 func (t *talk) difficulty(v float64) {
 	s := t.s
 	s.perShare = 0
 	switch {
-	case s.dialect == dialectEth1 || s.dialect == dialectBitcoin && (s.address.Coin == "bitcoin" || s.address.Coin == ""):
+	case s.dialect == dialectEth1, s.dialect == dialectBitcoin && s.address.Coin == wallet.Bitcoin:
 		s.perShare = v * math.Exp2(32)
 	case s.dialect == dialectBitcoin && (s.address.Coin == "litecoin" || s.address.Coin == "dogecoin"):
 		s.perShare = v * math.Exp2(16)

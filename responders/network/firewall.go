@@ -66,8 +66,10 @@ func openFirewall() (*firewall, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the firewall: %w", err)
 	}
-	f := &firewall{conn: conn, sets: map[string]*nftables.Set{}, nets: map[netip.Prefix]bool{},
-		table: &nftables.Table{Name: tableName, Family: nftables.TableFamilyINet}}
+	f := &firewall{
+		conn: conn, sets: map[string]*nftables.Set{}, nets: map[netip.Prefix]bool{},
+		table: &nftables.Table{Name: tableName, Family: nftables.TableFamilyINet},
+	}
 	if err := f.make(raw); err != nil {
 		return nil, errors.Join(err, conn.CloseLasting())
 	}
@@ -156,6 +158,15 @@ func (f *firewall) rule(k setKind) []expr.Any {
 			&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 4},
 			&expr.Bitwise{SourceRegister: 4, DestRegister: 4, Len: 1, Mask: []byte{^byte(unix.IPPROTO_TCP ^ unix.IPPROTO_UDP)}, Xor: []byte{0}},
 			&expr.Cmp{Op: expr.CmpOpEq, Register: 4, Data: []byte{unix.IPPROTO_TCP & unix.IPPROTO_UDP}})
+		if k.any { // only what opens a connection of TCP: answers to others' clients may go to any port
+			transport = []expr.Any{
+				&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 4},
+				&expr.Cmp{Op: expr.CmpOpEq, Register: 4, Data: []byte{unix.IPPROTO_TCP}},
+				&expr.Payload{DestRegister: 4, Base: expr.PayloadBaseTransportHeader, Offset: 13, Len: 1},
+				&expr.Bitwise{SourceRegister: 4, DestRegister: 4, Len: 1, Mask: []byte{0x12}, Xor: []byte{0}},
+				&expr.Cmp{Op: expr.CmpOpEq, Register: 4, Data: []byte{0x02}},
+			}
+		}
 		out = append(transport, out...)
 		out = append(out, &expr.Payload{DestRegister: register, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2})
 	}

@@ -25,6 +25,9 @@ const (
 	ownerDNS  = "guard dns"
 )
 
+// cutPrefix begins the ids of cuts.
+const cutPrefix = "cut-"
+
 const (
 	maxListed  = 262_144
 	minFollow  = 10 * time.Minute // an answer is used longer than its TTL says
@@ -229,18 +232,31 @@ func (g *Guard) Shared() uint64 { return g.shared.Load() }
 
 // Cut ends a flow in which mining was recognised, and blocks its destination for as long as the configuration says: first the
 // block and the flow itself, then every other connection to the destination. The receipt is for the incident; Undo takes the
-// block back.
+// block back, and then the destination is not cut again before the block would have ended. Where there is nothing new to do, for the
+// destination is cut already, the receipt is empty.
 func (g *Guard) Cut(ctx context.Context, incident string, flow minewarden.FlowKey, why string) (minewarden.Receipt, error) {
 	r := g.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	w := &work{id: "cut-" + rand.Text(), started: r.now()}
+	w := &work{id: cutPrefix + rand.Text(), started: r.now()}
 	w.until = w.started.Add(r.config.Expires)
 	a := minewarden.Action{
 		ID: w.id, Responder: Name, Op: Block, Incident: incident, Target: minewarden.FlowSubject(flow), Reversible: true,
 		Summary: "cut " + flow.String(), Params: map[string]string{ParamWho: "policy contain", ParamWhy: why},
 	}
-	result, items, refused, err := g.cut(w, flow)
+	to := scope(endpoint(flow.Server))
+	if until, ok := r.pardoned[to]; ok && r.now().Before(until) {
+		return minewarden.Receipt{}, nil
+	}
+	known := slices.ContainsFunc(r.table.items[to], func(h hold) bool { return strings.HasPrefix(h.owner, cutPrefix) })
+	if known { // a connection that began before the block, or the next finding about the same one
+		_, err := g.endFlow(flow)
+		return minewarden.Receipt{}, err
+	}
+	result, items, refused, err := g.cut(w, flow, to)
+	if err == nil && result == "" {
+		return minewarden.Receipt{}, nil
+	}
 	a.Refused = refused
 	b, jsonErr := json.Marshal(items)
 	a.Params[paramItems] = string(b)
@@ -264,7 +280,7 @@ func (g *Guard) Cut(ctx context.Context, incident string, flow minewarden.FlowKe
 	return receipt, nil
 }
 
-func (g *Guard) cut(w *work, flow minewarden.FlowKey) (result string, items []Item, refused []string, err error) {
+func (g *Guard) cut(w *work, flow minewarden.FlowKey, to Item) (result string, items []Item, refused []string, err error) {
 	r := g.r
 	if err := r.open(); err != nil {
 		return "", nil, nil, err
@@ -273,7 +289,6 @@ func (g *Guard) cut(w *work, flow minewarden.FlowKey) (result string, items []It
 	if err != nil {
 		return "", nil, nil, err
 	}
-	to := scope(endpoint(flow.Server))
 	if slices.Contains(r.config.Management, flow.Server.Port()) || slices.Contains(r.config.Management, flow.Client.Port()) {
 		return "", nil, nil, errors.New("it is a management connection")
 	}
@@ -307,6 +322,9 @@ func (g *Guard) cut(w *work, flow minewarden.FlowKey) (result string, items []It
 			return "", items, refused, err
 		}
 		return fmt.Sprintf("blocked %s until %s; %d connections ended%s", to, w.until.UTC().Format(time.RFC3339), ended, r.weaker()), items, refused, nil
+	}
+	if ended == 0 {
+		return "", items, refused, nil
 	}
 	return fmt.Sprintf("%d connections ended; the destination is not blocked", ended), items, refused, nil
 }

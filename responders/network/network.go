@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -65,6 +66,7 @@ type Responder struct {
 	opened   bool
 	table    table
 	follow   follow
+	pardoned map[Item]time.Time // what a person took back after a cut, and until when it is not cut again
 	timer    *time.Timer
 	next     time.Time // when timer fires
 }
@@ -358,6 +360,7 @@ func (r *Responder) Undo(ctx context.Context, receipt minewarden.Receipt) error 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	id := receipt.Action.ID
+	r.pardon(&receipt)
 	if err := r.release(id); err != nil {
 		return fmt.Errorf("undo action %s: %w", id, err)
 	}
@@ -365,6 +368,24 @@ func (r *Responder) Undo(ctx context.Context, receipt minewarden.Receipt) error 
 		return fmt.Errorf("undo action %s: %w", id, err)
 	}
 	return ctx.Err()
+}
+
+// pardon remembers that a person took a cut back, for as long as it would have stood: who did meant it.
+func (r *Responder) pardon(receipt *minewarden.Receipt) {
+	if !strings.HasPrefix(receipt.Action.ID, cutPrefix) {
+		return
+	}
+	var items []Item
+	until, err := time.Parse(time.RFC3339Nano, receipt.State["until"])
+	if err != nil || json.Unmarshal([]byte(receipt.Action.Params[paramItems]), &items) != nil {
+		return // a receipt that somebody else wrote
+	}
+	if r.pardoned == nil || len(r.pardoned) >= maxNames {
+		r.pardoned = map[Item]time.Time{}
+	}
+	for _, i := range items {
+		r.pardoned[i] = until
+	}
 }
 
 // note adds a line to the journal of an action that was done before.

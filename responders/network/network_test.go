@@ -584,10 +584,22 @@ func TestCut(t *testing.T) {
 		t.Error("a connection goes on")
 	}
 	refused(t, addr)
+	if again, err := g.Cut(t.Context(), "inc", flowOf(c), "stratum/job"); err != nil || again.Action.ID != "" {
+		t.Errorf("cut twice: %+v %v", again, err)
+	}
 	if err := r.Undo(t.Context(), receipt); err != nil {
 		t.Fatal(err)
 	}
 	open(t, addr)
+	c = dialed(t, addr) // who took it back meant it, also after a restart
+	if again, err := g.Cut(t.Context(), "inc", flowOf(c), "stratum/login"); err != nil || again.Action.ID != "" || echo(c) != nil {
+		t.Errorf("cut again: %+v %v", again, err)
+	}
+	next := responder(t, nil)
+	next.journal.Dir = r.journal.Dir
+	if _, err := next.Recover(t.Context()); err != nil || len(next.pardoned) != 1 {
+		t.Errorf("forgotten at the restart: %v %v", next.pardoned, err)
+	}
 
 	// On loopback only the flow itself is ended.
 	addr = serve(t, "127.0.0.1:0")
@@ -777,20 +789,43 @@ func TestManyAddresses(t *testing.T) {
 	}
 }
 
-// TestSecondLine drops what a socket sends that was open before and could not be ended.
+// TestSecondLine drops what passes the first line, here because nothing is in it.
 func TestSecondLine(t *testing.T) {
-	r := responder(t, nil)
-	both(t, r)
-	addr := serve(t, pool+":0")
-	r.mu.Lock()
-	err := r.second([]Item{{Kind: Address, Prefix: netip.MustParsePrefix("198.51.100.0/25")}})
-	r.mu.Unlock()
-	if err != nil {
-		t.Fatal(err)
+	for _, tt := range []struct {
+		item         Item
+		addr, spared string
+	}{
+		{Item{Kind: Address, Prefix: netip.MustParsePrefix("198.51.100.0/25")}, pool + ":0", intern + ":0"},
+		{address(netip.MustParseAddr(pool6)), "[" + pool6 + "]:0", pool + ":0"},
+		{endpoint(netip.MustParseAddrPort(pool + ":3333")), pool + ":3333", pool + ":0"},
+		{endpoint(netip.MustParseAddrPort("[" + pool6 + "]:3333")), "[" + pool6 + "]:3333", "[" + pool6 + "]:0"},
+		{Item{Kind: Port, Port: 5555}, intern + ":5555", intern + ":0"},
+	} {
+		t.Run(tt.item.String(), func(t *testing.T) {
+			r := responder(t, nil)
+			both(t, r)
+			addr, spared := serve(t, tt.addr), serve(t, tt.spared)
+			r.mu.Lock()
+			err := r.second([]Item{tt.item})
+			r.mu.Unlock()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c, err := net.DialTimeout("tcp", addr, 300*time.Millisecond); err == nil {
+				c.Close()
+				t.Error("a packet passes the second line")
+			}
+			open(t, spared)
+			if tt.item.Kind != Port {
+				return
+			}
+			// A client whose own port is the blocked one is answered.
+			d := net.Dialer{Timeout: waiting, LocalAddr: &net.TCPAddr{IP: net.ParseIP(pool), Port: 5555}}
+			c, err := d.Dial("tcp", spared)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Close()
+		})
 	}
-	if c, err := net.DialTimeout("tcp", addr, 300*time.Millisecond); err == nil {
-		c.Close()
-		t.Error("a packet passes the second line")
-	}
-	open(t, serve(t, intern+":0"))
 }

@@ -45,6 +45,7 @@ type summary struct {
 	until   time.Time
 	receipt *minewarden.Receipt
 	undone  bool
+	expired bool
 }
 
 func summarize(lines []record) summary {
@@ -60,7 +61,7 @@ func summarize(lines []record) summary {
 		case phaseDone:
 			s.receipt = l.Receipt
 		case phaseUndone:
-			s.undone = true
+			s.undone, s.expired = true, l.Expired
 			if s.receipt != nil && s.receipt.Undone.IsZero() {
 				s.receipt.Undone = l.At
 				if l.Expired {
@@ -127,6 +128,9 @@ func (r *Responder) mend(id, boot string) (*minewarden.Receipt, error) {
 		r.log.Warn("mended an interrupted action", "action", id, "result", receipt.Result)
 		return &receipt, r.note(id, record{Phase: phaseDone, At: now, Receipt: &receipt})
 	case s.undone || !s.receipt.OK:
+		if s.undone && !s.expired {
+			r.pardon(s.receipt)
+		}
 		if now.Sub(s.last) > keep {
 			return s.receipt, r.journal.Remove(id)
 		}

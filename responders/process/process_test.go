@@ -238,9 +238,16 @@ func TestKillTree(t *testing.T) {
 
 func TestUndoLeavesWhatOthersStopped(t *testing.T) {
 	root := shell(t, "sleep 60 & sleep 61 & wait")
-	eventually(t, "children", func() bool { return len(group(t, root.PID)) == 3 })
-	i := slices.IndexFunc(group(t, root.PID), func(s proc.Stat) bool { return s.Comm == "sleep" })
-	child := group(t, root.PID)[max(i, 0)]
+	var child proc.Stat
+	eventually(t, "children that run their program", func() bool {
+		all := group(t, root.PID)
+		i := slices.IndexFunc(all, func(s proc.Stat) bool { return s.Comm == "sleep" })
+		if i < 0 || len(all) != 3 {
+			return false
+		}
+		child = all[i]
+		return true
+	})
 	if err := syscall.Kill(int(child.PID), syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/internal/proc"
+	"github.com/minewarden/minewarden/internal/sensortest"
 	"golang.org/x/sys/unix"
 )
 
@@ -318,6 +319,17 @@ func self(t *testing.T, to string) string {
 	return to
 }
 
+// static builds a program that waits and needs no libraries, so that it runs where there are none.
+func static(t *testing.T, to string) string {
+	t.Helper()
+	src := filepath.Join(t.TempDir(), "wait.c")
+	must(t, os.WriteFile(src, []byte("#include <unistd.h>\nint main(void) { for (;;) pause(); }\n"), 0o644))
+	if out, err := exec.Command("gcc", "-static", "-o", to, src).CombinedOutput(); err != nil {
+		sensortest.Need(t, fmt.Errorf("%w: gcc -static: %w: %s", minewarden.ErrUnsupported, err, out))
+	}
+	return to
+}
+
 func TestDeletedExecutable(t *testing.T) {
 	exe := self(t, filepath.Join(t.TempDir(), "xmrig"))
 	m := start(t, exec.Command(exe))
@@ -366,7 +378,7 @@ func TestOtherRoot(t *testing.T) {
 		t.Skip("needs root")
 	}
 	root := t.TempDir()
-	inside := self(t, filepath.Join(root, "miner"))
+	inside := static(t, filepath.Join(root, "miner"))
 	cmd := exec.Command("/miner")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root}
 	cmd.Dir = "/"

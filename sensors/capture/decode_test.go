@@ -460,6 +460,21 @@ func TestQUICKeys(t *testing.T) {
 	}
 }
 
+func TestStartTLS(t *testing.T) {
+	inner := handshake(t, tls.VersionTLS13)
+	k := newTalk(25)
+	k.say(1, "220 mail.example ESMTP\r\n")
+	k.say(0, "STARTTLS\r\n")
+	k.say(1, "220 go ahead\r\n")
+	for _, p := range inner.packets[2 : len(inner.packets)-2] {
+		side := b2i(be16(p.data[34:]) == inner.port)
+		k.say(side, string(p.data[54:]))
+	}
+	if got := only[*minewarden.TLS](eventsOfPackets(t, k.end().packets)); len(got) != 2 || got[0].SNI != "pool.example" {
+		t.Errorf("handshake %+v", got)
+	}
+}
+
 func TestSSH(t *testing.T) {
 	k := newTalk(2222)
 	k.say(1, "SSH-2.0-OpenSSH_9.6\r\n")
@@ -477,6 +492,27 @@ func TestDNSPointerLoop(t *testing.T) {
 	e.dns(&flow{}, q, protoUDP)
 	if e.stats.bad != 1 {
 		t.Errorf("%d bad, want 1", e.stats.bad)
+	}
+}
+
+func TestFlowsGoneIdleAreForgotten(t *testing.T) {
+	ended := 0
+	e := newEngine(func(ev minewarden.Event) {
+		if f, ok := ev.Data.(*minewarden.Flow); ok && f.Ended == "idle" {
+			ended++
+		}
+	}, defaultLimits())
+	const n = 3 * chunk
+	for i := range n {
+		p := eth(typeIP4, ip4(protoUDP, fmt.Sprintf("10.1.%d.%d", i>>8, i&255), "10.0.0.3", udpDatagram(5000, 6000, []byte("x"))))
+		e.frame(&frame{time: t0, data: p, wire: len(p), link: linkEthernet})
+	}
+	e.now = t0 + idleUDP + second
+	for range sweepParts {
+		e.sweep()
+	}
+	if ended != n || e.table.used != 0 {
+		t.Errorf("%d of %d ended, %d are left", ended, n, e.table.used)
 	}
 }
 

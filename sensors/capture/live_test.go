@@ -97,3 +97,55 @@ func TestLive(t *testing.T) {
 		return errors.Join(err, <-dialed, ln.Close())
 	})
 }
+
+func TestNamespaceOfAContainer(t *testing.T) {
+	sensortest.Root(t)
+	own, err := ownNamespace()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "unshare", "-n", "bash", "-c", "ip link set lo up; while :; do echo x >/dev/udp/127.0.0.1/9; sleep 0.05; done")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		cancel()
+		if err := cmd.Wait(); err == nil {
+			t.Error("the namespace's process ended by itself")
+		}
+	}()
+	path := fmt.Sprintf("/proc/%d/ns/net", cmd.Process.Pid)
+	for inode := own; inode == own; {
+		if inode, err = inodeOf(path); err != nil || ctx.Err() != nil {
+			t.Fatal(err, ctx.Err())
+		}
+	}
+	if networkNamespaces()[own] == "" {
+		t.Error("the namespace of this process is not among those found")
+	}
+	cfg := Default()
+	cfg.Loopback = true
+	r, err := openRingIn(path, cfg, 2, 1)
+	sensortest.Need(t, err)
+	defer func() {
+		if err := r.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	heard := false
+	limits := defaultLimits()
+	limits.own = true
+	l := &live{rings: []*ring{r}, engine: newEngine(func(ev minewarden.Event) {
+		if f, ok := ev.Data.(*minewarden.Flow); ok && f.Key.Server.Port() == 9 {
+			heard = true
+		}
+	}, limits)}
+	for !heard {
+		if err := l.wait(); err != nil || ctx.Err() != nil {
+			t.Fatal(err, ctx.Err())
+		}
+		r.drain(l.engine)
+	}
+}

@@ -18,7 +18,7 @@ const maxNamespaces = 63
 // more: an open ring would keep a namespace alive.
 func (l *live) followNamespaces() {
 	now := networkNamespaces()
-	own, err := inodeOf("/proc/self/ns/net")
+	own, err := ownNamespace()
 	if err != nil {
 		l.env.Log.Warn("network namespaces cannot be told apart", "error", err)
 		return
@@ -76,7 +76,7 @@ func networkNamespaces() map[uint64]string {
 		return all
 	}
 	for _, p := range procs {
-		if _, err := strconv.Atoi(p.Name()); err != nil {
+		if pid, err := strconv.Atoi(p.Name()); err != nil || pid == os.Getpid() {
 			continue
 		}
 		path := "/proc/" + p.Name() + "/ns/net"
@@ -86,6 +86,9 @@ func networkNamespaces() map[uint64]string {
 	}
 	return all
 }
+
+// ownNamespace asks the thread, not the process: the process's first thread may have been left in another namespace.
+func ownNamespace() (uint64, error) { return inodeOf("/proc/thread-self/ns/net") }
 
 func inodeOf(path string) (uint64, error) {
 	var st unix.Stat_t

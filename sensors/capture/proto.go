@@ -159,6 +159,11 @@ func isMethod(b []byte) bool {
 // plain streams what is no protocol known here, as far as it is wanted.
 func (e *engine) plain(f *flow, c *conn, s int, b []byte) {
 	h := &c.half[s]
+	if len(b) > 5 && b[0] == recordHandshake && b[5] == 1 && isRecord(b) { // STARTTLS
+		c.app, f.app = appTLS, appTLS
+		e.records(f, c, s, b)
+		return
+	}
 	if c.app != appJSON && (h.off == 0 || c.app == appText) {
 		if t := bytes.TrimLeft(b, " \t\r\n"); len(t) > 1 && (t[0] == '{' || t[0] == '[') {
 			c.app, f.app = appJSON, appJSON
