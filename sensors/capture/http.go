@@ -146,7 +146,6 @@ func (e *engine) chunkLine(f *flow, c *conn, s int, b []byte) []byte {
 		switch {
 		case err != nil || n < 0:
 			w.resync = true
-			n = 0
 			b = b[:i+1]
 		case n == 0:
 			w.state = atTrailer
@@ -190,7 +189,7 @@ func (e *engine) httpHead(f *flow, c *conn, s int, b []byte) []byte {
 			}
 			return nil
 		}
-		end, skip = len(head), 0
+		end = len(head)
 		w.resync = true
 	} else {
 		rest = b[len(b)-(len(head)-end-skip):]

@@ -102,12 +102,11 @@ func (r *ring) close() error {
 // refilter tells the kernel which interfaces count, when these changed. In a container's namespace all but loopback do.
 func (r *ring) refilter() error {
 	var want []int
-	lo, named := !r.cfg.Loopback, len(r.cfg.Interfaces) > 0 && r.netns == 0
+	named := len(r.cfg.Interfaces) > 0 && r.netns == 0
 	switch {
 	case r.ordered && r.netns != 0:
 		return nil
 	case named:
-		lo = false
 		for _, name := range r.cfg.Interfaces {
 			i, err := net.InterfaceByName(name)
 			if err != nil {
@@ -115,7 +114,7 @@ func (r *ring) refilter() error {
 			}
 			want = append(want, i.Index)
 		}
-	case lo:
+	case !r.cfg.Loopback:
 		want = []int{1} // the kernel makes loopback first in every namespace
 	}
 	if r.ordered && slices.Equal(want, r.filter) {
