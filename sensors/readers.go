@@ -7,6 +7,7 @@ import (
 	"github.com/minewarden/minewarden/internal/recording"
 	"github.com/minewarden/minewarden/sensors/capture"
 	"github.com/minewarden/minewarden/sensors/evtx"
+	"github.com/minewarden/minewarden/sensors/journal"
 	"github.com/minewarden/minewarden/sensors/logfile"
 )
 
@@ -31,6 +32,7 @@ func Readers() []Reader {
 			return recording.File{Path: path, Bad: bad}.Run(ctx, emit)
 		}},
 		{"evtx", evtx.Info().Title, evtx.Match, evtx.Read},
+		{"journal", "journald's files", journal.Match, journal.Read},
 		{"logfile", "logs that are text", logfile.Match, logfile.Read},
 	}
 }

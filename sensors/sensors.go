@@ -6,6 +6,7 @@ import (
 	"github.com/minewarden/minewarden/sensors/capture"
 	"github.com/minewarden/minewarden/sensors/ebpf"
 	"github.com/minewarden/minewarden/sensors/files"
+	"github.com/minewarden/minewarden/sensors/journal"
 	"github.com/minewarden/minewarden/sensors/logfile"
 	"github.com/minewarden/minewarden/sensors/procfs"
 	"github.com/minewarden/minewarden/sensors/syslog"
@@ -27,6 +28,7 @@ func All() []Named {
 		{"procfs", procfs.New},
 		{"files", files.New},
 		{"capture", capture.New},
+		{"journal", journal.New},
 		{"logfile", logfile.New},
 		{"syslog", syslog.New},
 	}

@@ -60,6 +60,7 @@ type file struct {
 	head    header
 	pos     int64  // of the next object
 	read    uint64 // entries that were read
+	missed  uint64 // entries that are counted in the header and were not found
 	cache   map[int64]minewarden.Field
 	cached  int
 	buf     []byte
@@ -171,6 +172,11 @@ func (f *file) next(stop func() bool, emit func(time.Time, *minewarden.Record)) 
 		if rec != nil {
 			emit(t, rec)
 		}
+	}
+	if n := f.head.entries - min(f.read, f.head.entries); n > 0 && f.pos > f.head.tail {
+		f.bad(fmt.Errorf("%d entries are missing among those before the end", n))
+		f.missed += n
+		f.read = f.head.entries
 	}
 	return nil
 }

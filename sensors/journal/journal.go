@@ -259,6 +259,10 @@ func (f *follower) round(ctx context.Context) {
 				f.emit(minewarden.Event{Time: t, Data: rec})
 			})
 			f.dirty = f.dirty || j.read != was
+			if j.missed > 0 {
+				f.emit(minewarden.Event{Time: f.env.Now().UTC(), Data: &minewarden.Lost{N: j.missed, Where: "journal"}})
+				j.missed = 0
+			}
 		}
 		if err != nil {
 			f.warn(j.path, err)
