@@ -116,7 +116,7 @@ func (af *auditFlags) report(cmd *cobra.Command, p *findingPrinter, auditors []m
 		return err
 	}
 	if problems > 0 {
-		return fmt.Errorf("%d targets or files: %w", problems, errNotLooked)
+		return fmt.Errorf("%w: %d of the targets or files", errNotLooked, problems)
 	}
 	return nil
 }
@@ -169,7 +169,8 @@ func (af *auditFlags) keep(w io.Writer, auditors []minewarden.Auditor, outs []ou
 func scoreFiles(paths []string, res *gate.Result, rules []minewarden.Rule, now time.Time) score.Record {
 	v := minewarden.Verdict{Applies: true, Product: "configuration"}
 	for i := range res.Checks {
-		if l := &res.Checks[i]; l.Active() || l.Check.Finding == nil {
+		// What the baseline accepts for now is still a way in; what a comment gives a reason for is not counted.
+		if l := &res.Checks[i]; l.Suppressed == "" {
 			v.Checks = append(v.Checks, l.Check)
 		}
 	}
@@ -227,15 +228,30 @@ func printFound(out io.Writer, p *findingPrinter, found []ruledFinding, checks m
 	}
 }
 
-// tellChecks lists what was not looked at; with all, every check.
+// tellChecks lists what was not looked at, once for each reason; with all, every check.
 func tellChecks(w io.Writer, outs []outcome, all bool) {
 	for i := range outs {
 		o := &outs[i]
+		var reasons []string
+		rules := map[string][]string{}
 		for _, c := range o.verdict.Checks {
-			if c.Finding != nil || (!all && c.Status != minewarden.StatusUnknown) {
-				continue
+			switch {
+			case c.Finding != nil || (!all && c.Status != minewarden.StatusUnknown):
+			case all:
+				fmt.Fprintf(w, "%-14s %s  %s: %s\n", c.Status, c.Rule, terminal.Safe(o.target.Name), terminal.Safe(c.Proof))
+			default:
+				if rules[c.Proof] == nil {
+					reasons = append(reasons, c.Proof)
+				}
+				rules[c.Proof] = append(rules[c.Proof], c.Rule)
 			}
-			fmt.Fprintf(w, "%-14s %s  %s: %s\n", c.Status, c.Rule, terminal.Safe(o.target.Name), terminal.Safe(c.Proof))
+		}
+		for _, why := range reasons {
+			which := rules[why][0]
+			if n := len(rules[why]) - 1; n > 0 {
+				which = fmt.Sprintf("%s and %d more", which, n)
+			}
+			fmt.Fprintf(w, "not looked at: %s of %s: %s\n", which, terminal.Safe(o.target.Name), terminal.Safe(why))
 		}
 	}
 }
@@ -259,7 +275,20 @@ func tellAudited(w io.Writer, outs []outcome, res *gate.Result, p *findingPrinte
 		fmt.Fprintf(w, "%d audits applied: %d checks pass, %d could not be looked at\n", applied, passed, unknown)
 	}
 	if res != nil {
+		known, suppressed := 0, 0
+		for i := range res.Checks {
+			switch l := &res.Checks[i]; {
+			case l.Check.Finding == nil:
+			case l.Suppressed != "":
+				suppressed++
+			case l.Known:
+				known++
+			}
+		}
 		fmt.Fprintf(w, "%d files met, %d audited, %d unreadable, %d skipped\n", res.Files, res.Audited, len(res.Errors), len(res.Skipped))
+		if known+suppressed > 0 {
+			fmt.Fprintf(w, "not shown: %d findings of the baseline, %d suppressed by a comment with a reason\n", known, suppressed)
+		}
 	}
 	if s := p.summary(); s != "" {
 		fmt.Fprintln(w, "found:", s)
