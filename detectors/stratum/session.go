@@ -32,6 +32,7 @@ type session struct {
 
 	reversed  bool // the miner is the flow's server: the capture began late and guessed wrong
 	mining    bool
+	quiet     bool   // enough was told of sessions like this
 	weak      uint16 // bits of hints, and how often any was met
 	hints     int
 	told      uint8

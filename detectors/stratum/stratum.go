@@ -7,6 +7,7 @@ import (
 	_ "embed"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/minewarden/minewarden"
 )
@@ -62,14 +63,49 @@ type detector struct {
 	held     int // bytes held in unfinished objects
 	names    map[netip.Addr]string
 	servers  map[netip.Addr]*server
+	pairs    map[pair]*pairCount
 	m        message
+}
+
+// A pair is a machine and what it connects to.
+type pair struct {
+	client netip.Addr
+	server netip.AddrPort
+}
+
+// A pairCount counts the sessions between a pair that were told of.
+type pairCount struct {
+	since time.Time
+	n     int
+}
+
+// Bounds of what is told: a miner whose pool hangs up connects again every few seconds, for days.
+const (
+	maxPairs   = 4096
+	maxPerPair = 64
+	pairWindow = time.Hour
+)
+
+// quiet says whether enough sessions between the ends of key were told of lately, and counts this one.
+func (d *detector) quiet(key minewarden.FlowKey, now time.Time) bool {
+	p := pair{key.Client.Addr(), key.Server}
+	c := d.pairs[p]
+	if c == nil || now.Sub(c.since) > pairWindow {
+		if len(d.pairs) >= maxPairs {
+			clear(d.pairs)
+		}
+		c = &pairCount{since: now}
+		d.pairs[p] = c
+	}
+	c.n++
+	return c.n > maxPerPair
 }
 
 var _ minewarden.Detector = (*detector)(nil)
 
 // New returns the detector.
 func New(minewarden.Env) (minewarden.Detector, error) {
-	return &detector{sessions: map[sessionKey]*session{}, names: map[netip.Addr]string{}, servers: map[netip.Addr]*server{}}, nil
+	return &detector{sessions: map[sessionKey]*session{}, names: map[netip.Addr]string{}, servers: map[netip.Addr]*server{}, pairs: map[pair]*pairCount{}}, nil
 }
 
 // Info implements minewarden.Detector.
@@ -97,7 +133,7 @@ func (d *detector) Observe(ev *minewarden.Event) []minewarden.Finding {
 	case *minewarden.DNS:
 		d.name(x)
 	case *minewarden.Flow:
-		if x.State == minewarden.FlowEnd {
+		if x.State == minewarden.FlowEnd && x.Key.Proto == "tcp" && x.App != "tls" && x.App != "ssh" && len(d.sessions) > 0 {
 			return d.end(ev, x)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/internal/detectortest"
@@ -105,5 +106,22 @@ func BenchmarkBinary(b *testing.B) {
 		if d.Observe(ev) != nil {
 			b.Fatal("found something")
 		}
+	}
+}
+
+// TestReconnects holds the number of findings when a pool hangs up on each login.
+func TestReconnects(t *testing.T) {
+	det, err := New(minewarden.Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := 0
+	for i := range 1000 {
+		k := key(1)
+		k.Client = netip.AddrPortFrom(k.Client.Addr(), uint16(i+1000))
+		told += len(det.Observe(&minewarden.Event{Time: time.Unix(int64(i), 0), Data: &minewarden.Stream{Key: k, FromClient: true, Data: []byte(`{"method":"mining.subscribe","params":[]}`)}}))
+	}
+	if told == 0 || told > maxPerPair {
+		t.Errorf("%d findings, want 1 to %d", told, maxPerPair)
 	}
 }

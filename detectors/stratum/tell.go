@@ -34,7 +34,10 @@ func (t *talk) judge(v verdict, up bool) {
 			return
 		}
 	}
-	s.mining = true
+	if !s.mining {
+		s.mining = true
+		s.quiet = t.d.quiet(s.key, t.ev.Time)
+	}
 	s.up.dull, s.down.dull = 0, 0
 	s.reversed = up != t.fromClient
 	if s.first.IsZero() && (v == job || v == login) {
@@ -111,6 +114,9 @@ func (t *talk) noise() {
 // tell makes a finding with all that is known by now.
 func (t *talk) tell(rule string, confidence float64) {
 	s := t.s
+	if s.quiet {
+		return
+	}
 	s.name()
 	server, client := s.ends()
 	var ev []minewarden.Evidence

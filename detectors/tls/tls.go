@@ -186,15 +186,22 @@ func (d *detector) get(key minewarden.FlowKey) *flow {
 	return f
 }
 
-// App as the sensor names TLS.
-const appTLS = "tls"
+// Protocols as the sensor names them: TLS, and those that can carry it.
+const (
+	appTLS   = "tls"
+	appSOCKS = "socks"
+	appHTTP  = "http"
+)
 
 func (d *detector) flow(ev *minewarden.Event, x *minewarden.Flow) []minewarden.Finding {
+	if x.App != appTLS && x.App != appSOCKS && x.App != appHTTP {
+		return nil
+	}
 	f := d.flows[x.Key]
 	if x.State == minewarden.FlowEnd {
 		delete(d.flows, x.Key)
 	}
-	if x.App != appTLS || len(x.Messages) == 0 && x.State != minewarden.FlowEnd {
+	if x.App != appTLS && (f == nil || !f.hello) || len(x.Messages) == 0 && x.State != minewarden.FlowEnd {
 		return nil
 	}
 	if f == nil {
