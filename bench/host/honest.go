@@ -94,14 +94,14 @@ func (b *bench) honest(ctx context.Context) error {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			return err
 		}
-		roots, err := runFor(ctx, h.sh, dir)
+		root, err := runFor(ctx, h.sh, dir)
 		if err != nil {
 			fmt.Fprintf(b.out, "| %s | could not run: %v |\n", h.name, err)
 			continue
 		}
 		time.Sleep(time.Second)
 		ran++
-		bad, others := a.since(from, roots)
+		bad, others := a.since(from, root, dir)
 		elsewhere += len(others)
 		var text []string
 		for _, l := range bad {

@@ -89,6 +89,9 @@ type line struct {
 		Name string `json:"name"`
 		ID   string `json:"id"`
 	} `json:"subject"`
+	Process struct {
+		Cwd string `json:"cwd"`
+	} `json:"process"`
 	Confidence float64 `json:"confidence"`
 	Evidence   []struct {
 		Key   string `json:"key"`
@@ -189,15 +192,15 @@ func (a *agent) count() int {
 }
 
 // since returns what was found from index from on, at medium or worse: about what root started, and about others. A process
-// that is gone when its finding comes counts as root's.
-func (a *agent) since(from, root int) (own, others []line) {
+// that is gone when its finding comes counts as root's when it ran in dir, where all that root starts does.
+func (a *agent) since(from, root int, dir string) (own, others []line) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, s := range a.seen[from:] {
 		if s.Severity != "medium" && s.Severity != "high" && s.Severity != "critical" {
 			continue
 		}
-		if len(s.ancestors) > 0 && !slices.Contains(s.ancestors, root) {
+		if !slices.Contains(s.ancestors, root) && !strings.HasPrefix(s.Process.Cwd, dir) {
 			others = append(others, s.line)
 		} else {
 			own = append(own, s.line)

@@ -127,7 +127,6 @@ func NewTLS(tb testing.TB, dir string, prefer ...string) *Server {
 	tb.Helper()
 	s := Load(tb, dir, prefer...)
 	s.Server = httptest.NewTLSServer(s)
-	s.Server.Config.ErrorLog = nil
 	tb.Cleanup(s.Close)
 	return s
 }
