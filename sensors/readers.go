@@ -32,6 +32,7 @@ func Readers() []Reader {
 			return recording.File{Path: path, Bad: bad}.Run(ctx, emit)
 		}},
 		{"evtx", evtx.Info().Title, evtx.Match, evtx.Read},
+		{"evtx-xml", "events of Windows as XML", evtx.MatchXML, evtx.ReadXML},
 		{"journal", "journald's files", journal.Match, journal.Read},
 		{"logfile", "logs that are text", logfile.Match, logfile.Read},
 	}
