@@ -232,13 +232,14 @@ func (p *party) pool(ctx context.Context, raw net.Conn, r *rand.Rand) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if talk.job != nil {
+		clock := rand.New(rand.NewPCG(r.Uint64(), 3)) // r is for who holds mu
 		sender.Go(func() {
 			select {
 			case <-begun:
 			case <-ctx.Done():
 				return
 			}
-			for wait(ctx, jitter(r, p.config.Job)) {
+			for wait(ctx, jitter(clock, p.config.Job)) {
 				mu.Lock()
 				err := c.send(talk.job())
 				mu.Unlock()

@@ -23,6 +23,13 @@ const inside = "MINEWARDEN_TEST_CGROUP"
 // TestMain runs root's tests in namespaces and a cgroup of their own: nothing of the host's firewall, network or processes can
 // be touched by them, and all of it is gone when they end.
 func TestMain(m *testing.M) {
+	if os.Getenv(holding) != "" {
+		if err := holdPool(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		select {} // until it is killed
+	}
 	// The workers of a fuzz run share descriptors with their parent; fuzz targets touch nothing.
 	fuzzing := slices.ContainsFunc(os.Args, func(a string) bool {
 		return strings.HasPrefix(a, "-test.fuzz") && !strings.HasPrefix(a, "-test.fuzzcachedir")

@@ -691,6 +691,61 @@ func TestNothingStays(t *testing.T) {
 	open(t, addr)
 }
 
+// holding makes this process one that blocks the pool until it is killed.
+const holding = "MINEWARDEN_TEST_HOLD"
+
+func holdPool() error {
+	r := &Responder{log: slog.New(slog.DiscardHandler), now: time.Now, root: fstest.MapFS{}, config: DefaultConfig(), foreign: func(netip.Addr) bool { return true }}
+	r.config.Cgroup, r.config.Namespaces, r.config.Pins = os.Getenv(inside), false, os.Getenv(holding)
+	s, err := r.newShield()
+	if err == nil {
+		err = r.open()
+	}
+	if err == nil {
+		err = r.enforce(s, []Item{address(netip.MustParseAddr(pool))}, hold{owner: "test"})
+	}
+	if err == nil {
+		fmt.Println("held")
+	}
+	return err
+}
+
+// TestKilled leaves nothing behind after SIGKILL.
+func TestKilled(t *testing.T) {
+	both(t, responder(t, func(c *Config) { c.Firewall = false })) // this host can
+	addr := serve(t, pool+":0")
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), holding+"="+t.TempDir()+"/pins")
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var word string
+	if _, err := fmt.Fscan(out, &word); err != nil || word != "held" {
+		t.Fatal(word, err, cmd.Process.Kill(), cmd.Wait())
+	}
+	refused(t, addr)
+	if n := tables(t); n != 1 {
+		t.Errorf("%d tables, want 1", n)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Fatal("it ended by itself")
+	}
+	eventually(t, "the pool is open again", func() bool {
+		c, err := net.DialTimeout("tcp", addr, time.Second)
+		return err == nil && c.Close() == nil
+	})
+	eventually(t, "the table is gone", func() bool { return tables(t) == 0 })
+}
+
 func tables(t *testing.T) int {
 	t.Helper()
 	c, err := nftables.New()
@@ -824,6 +879,9 @@ func TestSecondLine(t *testing.T) {
 			c, err := d.Dial("tcp", spared)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if err := c.(*net.TCPConn).SetLinger(0); err != nil { // the port is free at once
+				t.Error(err)
 			}
 			c.Close()
 		})
