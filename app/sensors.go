@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime"
 
 	"golang.org/x/sys/unix"
@@ -25,6 +26,7 @@ func liveSensors(cfg *config.Config, log *slog.Logger) ([]minewarden.Sensor, err
 			continue
 		}
 		e := env(cfg, log, "sensors", m.Name)
+		e.Data = filepath.Join(cfg.Data, "sensors", m.Name)
 		section := e.Decode
 		e.Decode = func(into any) error {
 			if p, ok := into.(*procfs.Config); ok {
