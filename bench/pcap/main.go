@@ -180,7 +180,6 @@ func lab(data string, set *indicators.Set, verbose bool) error {
 	byFile := map[string]result{}
 	type count struct {
 		flows, hit int
-		late       time.Duration
 	}
 	counts := map[string]*count{}
 	for _, row := range flows {

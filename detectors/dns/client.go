@@ -138,7 +138,9 @@ func (d *detector) burst(ev *minewarden.Event, x *minewarden.DNS, c *client) []m
 		found = append(found, minewarden.Finding{
 			Time: ev.Time, Rule: ruleBurst, Subject: subject, Confidence: 0.85, Process: ev.Process,
 			Evidence: []minewarden.Evidence{
-				{Key: "names", Value: strings.Join(examples, " ")}, {Key: "mean_score", Value: number(float64(sum / dga.Burst))}, {Key: "cut", Value: number(float64(d.model.BurstCut))},
+				{Key: "names", Value: strings.Join(examples, " ")},
+				{Key: "mean_score", Value: number(float64(sum / dga.Burst))},
+				{Key: "cut", Value: number(float64(d.model.BurstCut))},
 				{Key: "window", Value: window.String()},
 			},
 		})
@@ -204,8 +206,10 @@ func (d *detector) carried(ev *minewarden.Event, x *minewarden.DNS, c *client) [
 	return []minewarden.Finding{{
 		Time: ev.Time, Rule: ruleTunnel, Subject: minewarden.FlowSubject(x.Key), Confidence: 0.8, Process: ev.Process,
 		Evidence: []minewarden.Evidence{
-			{Key: "domain", Value: short(domain)}, {Key: "names", Value: strconv.Itoa(p.asked) + " different in " + ev.Time.Sub(p.began).Round(time.Second).String()},
-			{Key: "carried", Value: strconv.Itoa(p.bytes) + " letters out, " + strconv.Itoa(p.back) + " bytes back"}, {Key: "entropy", Value: number(p.entropy/n) + " bits a letter"},
+			{Key: "domain", Value: short(domain)},
+			{Key: "names", Value: strconv.Itoa(p.asked) + " different in " + ev.Time.Sub(p.began).Round(time.Second).String()},
+			{Key: "carried", Value: strconv.Itoa(p.bytes) + " letters out, " + strconv.Itoa(p.back) + " bytes back"},
+			{Key: "entropy", Value: number(p.entropy/n) + " bits a letter"},
 			{Key: "example", Value: short(x.Name)},
 		},
 	}}

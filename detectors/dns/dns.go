@@ -34,16 +34,26 @@ const look = "Look at the process that asks, or where only the address is known,
 
 var rules = []minewarden.Rule{
 	{ID: rulePool, Title: "A machine asks for the name of a mining pool", Severity: minewarden.Medium, Technique: []string{"T1496.001", "T1071.004"}, Advice: look},
-	{ID: ruleSite, Title: "A machine asks for the name of a site that also runs a mining pool", Severity: minewarden.Informational, Technique: []string{"T1496.001"},
-		Advice: "People visit such sites. It matters where a server asks."},
-	{ID: ruleResolver, Title: "A resolver asks for the name of a mining pool on behalf of others", Severity: minewarden.Informational, Technique: []string{"T1496.001"},
-		Advice: "Look into the resolver's own log for who asked it."},
-	{ID: ruleBlocked, Title: "The name of a mining pool was asked for and refused", Severity: minewarden.Informational, Technique: []string{"T1496.001"},
-		Advice: "A blocker or the pool's own end answered with nothing. Who asks again and again may still carry a miner."},
-	{ID: ruleBurst, Title: "A machine asks for many names that an algorithm made", Severity: minewarden.Medium, Technique: []string{"T1568.002"},
-		Advice: look + "Malware tries such names to find the one that its operator registered."},
-	{ID: ruleTunnel, Title: "Names carry data", Severity: minewarden.Medium, Technique: []string{"T1071.004", "T1048.003"},
-		Advice: look + "Block the domain in the evidence at the resolver."},
+	{
+		ID: ruleSite, Title: "A machine asks for the name of a site that also runs a mining pool", Severity: minewarden.Informational, Technique: []string{"T1496.001"},
+		Advice: "People visit such sites. It matters where a server asks.",
+	},
+	{
+		ID: ruleResolver, Title: "A resolver asks for the name of a mining pool on behalf of others", Severity: minewarden.Informational, Technique: []string{"T1496.001"},
+		Advice: "Look into the resolver's own log for who asked it.",
+	},
+	{
+		ID: ruleBlocked, Title: "The name of a mining pool was asked for and refused", Severity: minewarden.Informational, Technique: []string{"T1496.001"},
+		Advice: "A blocker or the pool's own end answered with nothing. Who asks again and again may still carry a miner.",
+	},
+	{
+		ID: ruleBurst, Title: "A machine asks for many names that an algorithm made", Severity: minewarden.Medium, Technique: []string{"T1568.002"},
+		Advice: look + "Malware tries such names to find the one that its operator registered.",
+	},
+	{
+		ID: ruleTunnel, Title: "Names carry data", Severity: minewarden.Medium, Technique: []string{"T1071.004", "T1048.003"},
+		Advice: look + "Block the domain in the evidence at the resolver.",
+	},
 	{ID: ruleMissing, Title: "A machine asks for many names that do not exist", Severity: minewarden.Low, Technique: []string{"T1568"}, Advice: look},
 }
 

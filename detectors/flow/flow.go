@@ -38,8 +38,10 @@ var rules = []minewarden.Rule{
 	{ID: ruleThin, Title: "A connection lasts long and carries little", Severity: minewarden.Informational, Technique: []string{"T1071"}, Advice: look},
 	{ID: rulePort, Title: "A lasting connection to a port that mining pools use", Severity: minewarden.Informational, Technique: []string{"T1571"}, Advice: look + "The port alone proves nothing."},
 	{ID: ruleShape, Title: "A session in an unknown protocol has the shape of mining", Severity: minewarden.Low, Technique: []string{"T1496.001", "T1095"}, Advice: look},
-	{ID: ruleSession, Title: "A session in an unknown protocol has the shape of mining, at a port that pools use", Severity: minewarden.Medium, Technique: []string{"T1496.001", "T1095", "T1571"},
-		Advice: look + "Stratum V2 and relays of miners look like this. If nobody here mines on purpose, stop it and block the server."},
+	{
+		ID: ruleSession, Title: "A session in an unknown protocol has the shape of mining, at a port that pools use", Severity: minewarden.Medium, Technique: []string{"T1496.001", "T1095", "T1571"},
+		Advice: look + "Stratum V2 and relays of miners look like this. If nobody here mines on purpose, stop it and block the server.",
+	},
 	{ID: ruleFirst, Title: "A program connects to a network for the first time", Severity: minewarden.Informational, Technique: []string{"T1071"}, Advice: look},
 }
 

@@ -46,8 +46,7 @@ type talker struct {
 
 // A spread counts different values without keeping them: bits of a hash.
 type spread struct {
-	bits   [4]uint64
-	failed int
+	bits [4]uint64
 }
 
 func (s *spread) add(h uint32) int {

@@ -28,8 +28,10 @@ var rules = []minewarden.Rule{
 	{ID: ruleHash, Title: "A known miner or malware file is here", Severity: minewarden.High, Technique: []string{"T1496.001", "T1105"}, Advice: origin + "stop what runs it and look for how it came."},
 	{ID: ruleHashWeak, Title: "A file of which a list is unsure is here", Severity: minewarden.Low, Technique: []string{"T1105"}, Advice: origin + "look at where the file came from."},
 	{ID: ruleAddr, Title: "A connection to a known-bad address", Severity: minewarden.Medium, Technique: []string{"T1071"}, Advice: origin + "look at the process that connects, and block the address."},
-	{ID: ruleAddrWeak, Title: "A connection to an address of which a list is unsure", Severity: minewarden.Informational, Technique: []string{"T1071"},
-		Advice: origin + "look at the process. Shared hosts and content networks carry many names on one address."},
+	{
+		ID: ruleAddrWeak, Title: "A connection to an address of which a list is unsure", Severity: minewarden.Informational, Technique: []string{"T1071"},
+		Advice: origin + "look at the process. Shared hosts and content networks carry many names on one address.",
+	},
 	{ID: ruleName, Title: "A web request to a known-bad name", Severity: minewarden.Medium, Technique: []string{"T1071.001"}, Advice: origin + "look at the process that asks."},
 	{ID: ruleNameWeak, Title: "A web request to a name of which a list is unsure", Severity: minewarden.Informational, Technique: []string{"T1071.001"}, Advice: origin + "look at the process that asks."},
 }

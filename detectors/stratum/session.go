@@ -62,9 +62,8 @@ type session struct {
 	pending    [16]share
 	npending   int
 
-	toldAccepted  int
-	noiseAwaited  int // size of the server's first message that would complete a Noise handshake
-	noiseComplete bool
+	toldAccepted int
+	noiseAwaited int // size of the server's first message that would complete a Noise handshake
 }
 
 // A share is one that was not answered yet.

@@ -35,12 +35,18 @@ var rules = []minewarden.Rule{
 	{ID: ruleSubmit, Title: "A client hands in shares to a mining pool", Severity: minewarden.Critical, Technique: []string{"T1496.001", "T1071"}, Advice: cut},
 	{ID: ruleSession, Title: "Parts of a mining session that began earlier", Severity: minewarden.Medium, Technique: []string{"T1496.001", "T1071"}, Advice: cut},
 	{ID: ruleGetwork, Title: "A client asks for mining work by getwork", Severity: minewarden.High, Technique: []string{"T1496.001", "T1071.001"}, Advice: cut},
-	{ID: ruleTemplate, Title: "A client asks a node for block templates to mine on", Severity: minewarden.Medium, Technique: []string{"T1496.001", "T1071.001"},
-		Advice: "Only mining software and pools ask for templates. If nobody mines here on purpose: " + cut},
-	{ID: ruleProxy, Title: "A machine inside hands out mining work to others", Severity: minewarden.High, Technique: []string{"T1496.001", "T1090.001"},
-		Advice: "It is a pool or a mining proxy. Look at every client named in the evidence: each of them mines."},
-	{ID: ruleNoise, Title: "A handshake has the sizes of Stratum V2", Severity: minewarden.Low, Technique: []string{"T1496.001", "T1573"},
-		Advice: "Sizes alone prove little. Look at what process it is and at its use of the processor."},
+	{
+		ID: ruleTemplate, Title: "A client asks a node for block templates to mine on", Severity: minewarden.Medium, Technique: []string{"T1496.001", "T1071.001"},
+		Advice: "Only mining software and pools ask for templates. If nobody mines here on purpose: " + cut,
+	},
+	{
+		ID: ruleProxy, Title: "A machine inside hands out mining work to others", Severity: minewarden.High, Technique: []string{"T1496.001", "T1090.001"},
+		Advice: "It is a pool or a mining proxy. Look at every client named in the evidence: each of them mines.",
+	},
+	{
+		ID: ruleNoise, Title: "A handshake has the sizes of Stratum V2", Severity: minewarden.Low, Technique: []string{"T1496.001", "T1573"},
+		Advice: "Sizes alone prove little. Look at what process it is and at its use of the processor.",
+	},
 }
 
 // Bounds of the memory.

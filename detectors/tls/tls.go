@@ -28,17 +28,27 @@ const (
 const look = "Find the process that holds the connection and look at what it is and at how much processor it uses. "
 
 var rules = []minewarden.Rule{
-	{ID: ruleSession, Title: "A TLS session has the shape of mining, and its handshake is a miner's too", Severity: minewarden.High, Technique: []string{"T1496.001", "T1573.002"},
-		Advice: look + "If nobody here mines on purpose, stop it and block the server."},
-	{ID: ruleShape, Title: "A TLS session has the shape of mining", Severity: minewarden.Medium, Technique: []string{"T1496.001", "T1573.002"},
-		Advice: look + "The shape alone can be that of another program that reports often and is told things."},
+	{
+		ID: ruleSession, Title: "A TLS session has the shape of mining, and its handshake is a miner's too", Severity: minewarden.High, Technique: []string{"T1496.001", "T1573.002"},
+		Advice: look + "If nobody here mines on purpose, stop it and block the server.",
+	},
+	{
+		ID: ruleShape, Title: "A TLS session has the shape of mining", Severity: minewarden.Medium, Technique: []string{"T1496.001", "T1573.002"},
+		Advice: look + "The shape alone can be that of another program that reports often and is told things.",
+	},
 	{ID: rulePool, Title: "A TLS connection names a mining pool", Severity: minewarden.High, Technique: []string{"T1496.001", "T1573.002"}, Advice: look},
-	{ID: ruleSite, Title: "A TLS connection names a site that also runs a mining pool", Severity: minewarden.Informational, Technique: []string{"T1496.001"},
-		Advice: "People visit such sites. It matters where a server does so, or a session lasts."},
-	{ID: rulePort, Title: "A TLS connection to a port of mining pools does not say whom it wants", Severity: minewarden.Low, Technique: []string{"T1573.002", "T1571"},
-		Advice: look + "Programs that are given an address instead of a name leave the name out as well."},
-	{ID: ruleCert, Title: "A server that was not asked for by name has a certificate that it made up", Severity: minewarden.Low, Technique: []string{"T1573.002", "T1587.003"},
-		Advice: look + "Devices and services inside often have such certificates; servers outside seldom do."},
+	{
+		ID: ruleSite, Title: "A TLS connection names a site that also runs a mining pool", Severity: minewarden.Informational, Technique: []string{"T1496.001"},
+		Advice: "People visit such sites. It matters where a server does so, or a session lasts.",
+	},
+	{
+		ID: rulePort, Title: "A TLS connection to a port of mining pools does not say whom it wants", Severity: minewarden.Low, Technique: []string{"T1573.002", "T1571"},
+		Advice: look + "Programs that are given an address instead of a name leave the name out as well.",
+	},
+	{
+		ID: ruleCert, Title: "A server that was not asked for by name has a certificate that it made up", Severity: minewarden.Low, Technique: []string{"T1573.002", "T1587.003"},
+		Advice: look + "Devices and services inside often have such certificates; servers outside seldom do.",
+	},
 }
 
 // Bounds of the memory.
