@@ -79,11 +79,12 @@ func Replay(ctx context.Context, cfg *config.Config, log *slog.Logger, paths []s
 
 func replayOne(ctx context.Context, makers *Makers, path string) (res Replayed) {
 	res.Path = path
-	reader, err := readerFor(path)
+	reader, from, err := readerFor(path)
 	if err != nil {
 		res.Err = err
 		return res
 	}
+	defer from.Close()
 	res.Reader = reader.Name
 	dets, rules, err := makers.Detectors()
 	if err != nil {
@@ -106,7 +107,7 @@ func replayOne(ctx context.Context, makers *Makers, path string) (res Replayed) 
 			res.FirstBad = err
 		}
 	}
-	res.Err = reader.Read(ctx, path, bad, pipe.Observe)
+	res.Err = reader.Read(ctx, from.path, bad, pipe.Observe)
 	pipe.Flush()
 	if dropped > 0 {
 		res.Err = errors.Join(res.Err, fmt.Errorf("%d findings beyond the first %d are not shown", dropped, maxFindings))
@@ -116,28 +117,68 @@ func replayOne(ctx context.Context, makers *Makers, path string) (res Replayed) 
 	return res
 }
 
-// readerFor chooses by content, never by name.
-func readerFor(path string) (sensors.Reader, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return sensors.Reader{}, err
+// A source is where a reader finds the bytes of a file: the file itself, or what comes out of a pipe, its head included.
+type source struct {
+	path string
+	pipe *os.File // nil for a file
+}
+
+func (s source) Close() error {
+	if s.pipe == nil {
+		return nil
 	}
-	defer f.Close()
-	if st, err := f.Stat(); err == nil && st.IsDir() {
-		return sensors.Reader{}, errors.New("is a directory")
+	return s.pipe.Close()
+}
+
+// readerFor chooses by content, never by name. "-" is standard input.
+func readerFor(path string) (sensors.Reader, source, error) {
+	f := os.Stdin
+	if path != "-" {
+		var err error
+		if f, err = os.Open(path); err != nil {
+			return sensors.Reader{}, source{}, err
+		}
+	}
+	st, err := f.Stat()
+	if err == nil && st.IsDir() {
+		err = errors.Join(errors.New("is a directory"), f.Close())
+	}
+	if err != nil {
+		return sensors.Reader{}, source{}, err
 	}
 	head := make([]byte, sensors.HeadLen)
 	n, err := io.ReadFull(f, head)
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
-		return sensors.Reader{}, err
+		return sensors.Reader{}, source{}, errors.Join(err, f.Close())
 	}
 	if n == 0 {
-		return sensors.Reader{}, errors.New("is empty")
+		return sensors.Reader{}, source{}, errors.Join(errors.New("is empty"), f.Close())
 	}
 	for _, r := range sensors.Readers() {
-		if r.Match(head[:n]) {
-			return r, nil
+		if !r.Match(head[:n]) {
+			continue
 		}
+		if st.Mode().IsRegular() && path != "-" {
+			return r, source{path: path}, f.Close()
+		}
+		from, err := spliced(head[:n], f)
+		return r, from, err
 	}
-	return sensors.Reader{}, errors.New("is of no kind that can be read")
+	return sensors.Reader{}, source{}, errors.Join(errors.New("is of no kind that can be read"), f.Close())
+}
+
+// spliced puts the head back before the rest of what cannot be read twice.
+func spliced(head []byte, rest *os.File) (source, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return source{}, errors.Join(err, rest.Close())
+	}
+	go func() {
+		defer w.Close()
+		defer rest.Close()
+		if _, err := w.Write(head); err == nil {
+			_, _ = io.Copy(w, rest) // the reader tells of an end that came too early
+		}
+	}()
+	return source{fmt.Sprintf("/proc/self/fd/%d", r.Fd()), r}, nil
 }

@@ -5,6 +5,11 @@ import "github.com/minewarden/minewarden"
 // enrich fills what the sensor left to the pipeline: boot id, process with ancestry, container, owning package.
 func (p *Pipeline) enrich(ev *minewarden.Event) {
 	if ev.Process == nil {
+		if len(p.flows.by) > 0 {
+			if k, ok := flowOf(ev.Data); ok {
+				ev.Process = p.flows.who(k)
+			}
+		}
 		return
 	}
 	key := ev.Process.Key
@@ -38,6 +43,9 @@ func (p *Pipeline) enrich(ev *minewarden.Event) {
 		return
 	}
 	ev.Process = p.known(key, ev.Process)
+	if c, ok := ev.Data.(*minewarden.Connect); ok {
+		p.flows.learn(c, ev.Process)
+	}
 }
 
 func sameFile(a, b minewarden.Inode) bool { return a.Dev == b.Dev && a.Ino == b.Ino }

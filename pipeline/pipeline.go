@@ -45,6 +45,7 @@ type Options struct {
 type Pipeline struct {
 	opt   Options
 	tree  tree
+	flows flows
 	mods  []*module
 	route [minewarden.NumKinds][]*module
 	ticks []*module

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -242,5 +243,35 @@ func BenchmarkObserve(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		p.Observe(ev)
+	}
+}
+
+func TestFlowsCarryTheirProcess(t *testing.T) {
+	client, server := netip.MustParseAddrPort("10.0.0.2:40000"), netip.MustParseAddrPort("192.0.2.1:3333")
+	connect := minewarden.Event{Time: t0, Process: &minewarden.Process{Key: key(10)}, Data: &minewarden.Connect{
+		Proto: "tcp", Local: netip.MustParseAddrPort("[::ffff:10.0.0.2]:40000"), Remote: server, Result: "ok",
+	}}
+	flow := func(k minewarden.FlowKey) minewarden.Event {
+		return minewarden.Event{Time: t0, Data: &minewarden.Stream{Key: k}}
+	}
+	s := &spy{}
+	p := pipeline.New(pipeline.Options{Detectors: []minewarden.Detector{s}})
+	p.Observe(exec(t0, 10, 0, "xmrig"))
+	p.Observe(connect)
+	for _, tt := range []struct {
+		name string
+		key  minewarden.FlowKey
+		want bool
+	}{
+		{"as it connected", minewarden.FlowKey{Proto: "tcp", Client: client, Server: server}, true},
+		{"the ends mistaken for each other", minewarden.FlowKey{Proto: "tcp", Client: server, Server: client}, true},
+		{"another protocol", minewarden.FlowKey{Proto: "udp", Client: client, Server: server}, false},
+		{"another port", minewarden.FlowKey{Proto: "tcp", Client: netip.MustParseAddrPort("10.0.0.2:40001"), Server: server}, false},
+	} {
+		p.Observe(flow(tt.key))
+		got := s.seen[len(s.seen)-1].Process
+		if (got != nil) != tt.want || (tt.want && got.Name != "xmrig") {
+			t.Errorf("%s: process %+v, want one: %t", tt.name, got, tt.want)
+		}
 	}
 }
