@@ -198,8 +198,10 @@ func (d *Decoder) inContainer(t time.Time, stream, text string, emit emitter) {
 		saved := d.last
 		d.last = t
 		defer func() { d.nested, d.last = false, saved }()
-		d.line(text, mark)
-		return
+		if err := d.line(text, mark); err == nil {
+			return
+		}
+		// It only looked like something.
 	}
 	mark(t, &minewarden.Record{Source: "text", Message: text})
 }

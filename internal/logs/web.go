@@ -84,9 +84,6 @@ func quoted(s string) (v, rest string, ok bool) {
 	for i := 1; i < len(s); i++ {
 		switch s[i] {
 		case '"':
-			if v == "" {
-				v = s[1:i]
-			}
 			return unescape(s[1:i]), s[i+1:], true
 		case '\\':
 			i++

@@ -350,3 +350,25 @@ func TestReadShared(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkRead(b *testing.B) {
+	for name, line := range map[string]string{
+		"syslog": "Oct  1 22:14:15 web-1 sshd[77]: Failed password for invalid user admin from 192.0.2.1 port 54321 ssh2\n",
+		"access": `192.0.2.7 - - [10/Oct/2026:13:55:36 +0200] "GET /a/b?x=1 HTTP/1.1" 200 1234 "https://x.org/" "Mozilla/5.0 (X11; Linux x86_64)"` + "\n",
+		"json":   `{"ts":1700000000.25,"msg":"a request","level":"info","request":{"method":"GET","path":"/a","headers":{"host":["x"]}},"status":200}` + "\n",
+		"auditd": "type=SYSCALL msg=audit(1481076992.414:385): arch=c000003e syscall=59 success=yes exit=0 a0=1 a1=2 ppid=1 pid=2 auid=0 uid=0 comm=\"sh\" exe=\"/bin/sh\" key=(null)\n",
+	} {
+		b.Run(name, func(b *testing.B) {
+			text := strings.Repeat(line, 10_000)
+			b.SetBytes(int64(len(text)))
+			n := 0
+			for b.Loop() {
+				err := read(context.Background(), strings.NewReader(text), time.Unix(1_800_000_000, 0), func(err error) { b.Fatal(err) }, func(minewarden.Event) { n++ })
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(10_000*float64(b.N)/b.Elapsed().Seconds(), "lines/s")
+		})
+	}
+}
