@@ -9,10 +9,10 @@ package minewarden
 // cs-host, cs-user-agent, cs-referer, cs-username (of Basic authorization, also where it failed), sc-status. Syslog and
 // journald: "ident" holds the program's name, "pid" its process id. auditd: SYSCALL holds the name of the system call.
 type Record struct {
-	Source  string  `json:"source"`            // evtx, journal, syslog, auditd, docker, kubernetes_audit, web, json
-	Channel string  `json:"channel,omitempty"` // Windows channel, syslog facility or unit
-	Host    string  `json:"host,omitempty"`
-	Message string  `json:"message,omitempty"` // the text, where the source has one
+	Source  string `json:"source"`            // evtx, journal, syslog, auditd, docker, kubernetes_audit, web, json
+	Channel string `json:"channel,omitempty"` // Windows channel, syslog facility or unit
+	Host    string `json:"host,omitempty"`
+	Message string `json:"message,omitempty"` // the text, where the source has one
 
 	// Product, Category and Service name the log source in Sigma's words, where the reader knows better than Source and
 	// Channel tell: "okta", "", "okta" for a JSON file of that origin, or "", "webserver", "nginx".
@@ -20,7 +20,7 @@ type Record struct {
 	Category string `json:"category,omitempty"`
 	Service  string `json:"service,omitempty"`
 
-	Fields  []Field `json:"fields,omitempty"`
+	Fields []Field `json:"fields,omitempty"`
 }
 
 // A Field is one named value of a record.

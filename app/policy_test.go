@@ -69,8 +69,10 @@ func TestPolicy(t *testing.T) {
 			if tt.container == "" {
 				proc.Container = minewarden.Container{}
 			}
-			id := keeper.Finding(&minewarden.Finding{Time: time.Now(), Rule: tt.rule, Subject: minewarden.ProcessSubject(proc), Process: proc, Confidence: tt.confidence,
-				Evidence: []minewarden.Evidence{{Key: "k", Value: "v"}}})
+			id := keeper.Finding(&minewarden.Finding{
+				Time: time.Now(), Rule: tt.rule, Subject: minewarden.ProcessSubject(proc), Process: proc, Confidence: tt.confidence,
+				Evidence: []minewarden.Evidence{{Key: "k", Value: "v"}},
+			})
 			for range 3 { // deciding again must not act again
 				p.act(t.Context(), id)
 			}

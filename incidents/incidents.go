@@ -72,8 +72,10 @@ type story struct {
 
 // New returns an empty Correlator.
 func New(c Config) *Correlator {
-	co := &Correlator{config: c, rules: make(map[string]minewarden.Rule, len(c.Rules)), all: map[string]*story{},
-		procs: map[minewarden.ProcessKey]*story{}, joins: map[string]*story{}, dirty: map[string]*story{}}
+	co := &Correlator{
+		config: c, rules: make(map[string]minewarden.Rule, len(c.Rules)), all: map[string]*story{},
+		procs: map[minewarden.ProcessKey]*story{}, joins: map[string]*story{}, dirty: map[string]*story{},
+	}
 	for _, r := range c.Rules {
 		co.rules[r.ID] = r
 	}
@@ -128,8 +130,10 @@ func (c *Correlator) open(f *minewarden.Finding, rule minewarden.Rule) *story {
 	if len(c.all) >= maxIncidents {
 		c.forget()
 	}
-	s := &story{fresh: true, inc: minewarden.Incident{ID: id, Subject: f.Subject, State: minewarden.Open, Severity: rule.Severity, Opened: f.Time,
-		Updated: f.Time, Changed: f.Time, Host: host, Root: root}}
+	s := &story{fresh: true, inc: minewarden.Incident{
+		ID: id, Subject: f.Subject, State: minewarden.Open, Severity: rule.Severity, Opened: f.Time,
+		Updated: f.Time, Changed: f.Time, Host: host, Root: root,
+	}}
 	s.reindex()
 	c.all[id] = s
 	c.join(s, root)
@@ -162,8 +166,10 @@ func (c *Correlator) add(s *story, f *minewarden.Finding, rule minewarden.Rule) 
 		c.stats.Overflow++
 		inc.More++
 	default:
-		kept := minewarden.IncidentFinding{Time: f.Time, Last: f.Time, Count: 1, Rule: f.Rule, Title: rule.Title, Severity: rule.Severity,
-			Technique: rule.Technique, Confidence: f.Confidence, Subject: f.Subject, Evidence: bounded(f.Evidence), Advice: rule.Advice}
+		kept := minewarden.IncidentFinding{
+			Time: f.Time, Last: f.Time, Count: 1, Rule: f.Rule, Title: rule.Title, Severity: rule.Severity,
+			Technique: rule.Technique, Confidence: f.Confidence, Subject: f.Subject, Evidence: bounded(f.Evidence), Advice: rule.Advice,
+		}
 		if f.Process != nil {
 			kept.Lineage = f.Process.Lineage()
 		}

@@ -40,8 +40,10 @@ func (t tree) add(name string, parent *minewarden.Process) *minewarden.Process {
 	if comm == "systemd" {
 		pid = 1
 	}
-	p := &minewarden.Process{Key: minewarden.ProcessKey{Boot: "b", PID: pid, Start: uint64(pid)}, Name: comm, Exe: exe, Package: "dpkg:" + comm,
-		Args: []string{comm, "-c", "x"}, Parent: parent}
+	p := &minewarden.Process{
+		Key: minewarden.ProcessKey{Boot: "b", PID: pid, Start: uint64(pid)}, Name: comm, Exe: exe, Package: "dpkg:" + comm,
+		Args: []string{comm, "-c", "x"}, Parent: parent,
+	}
 	if comm == "xmrig" {
 		p.Exe, p.Package = "/tmp/"+name, ""
 	}
@@ -67,8 +69,10 @@ func indexByte(s string, b byte) int {
 }
 
 func finding(rule string, seconds float64, p *minewarden.Process) *minewarden.Finding {
-	return &minewarden.Finding{Time: at(seconds), Rule: rule, Subject: minewarden.ProcessSubject(p), Process: p, Confidence: 0.8,
-		Evidence: []minewarden.Evidence{{Key: "k", Value: "v"}}}
+	return &minewarden.Finding{
+		Time: at(seconds), Rule: rule, Subject: minewarden.ProcessSubject(p), Process: p, Confidence: 0.8,
+		Evidence: []minewarden.Evidence{{Key: "k", Value: "v"}},
+	}
 }
 
 func TestJoin(t *testing.T) {

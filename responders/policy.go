@@ -87,8 +87,10 @@ func (p *Policy) Decide(inc *minewarden.Incident, now time.Time) Decision {
 		p.acted = map[string]time.Time{} // of all these only the cool-down is forgotten
 	}
 	p.acted[inc.ID] = now
-	d := Decision{Ops: []string{"freeze"}, Who: Who + string(p.Mode),
-		Why: fmt.Sprintf("severity %s, score %.2f (needed: %s, %.2f)", inc.Severity, inc.Score, severity, score)}
+	d := Decision{
+		Ops: []string{"freeze"}, Who: Who + string(p.Mode),
+		Why: fmt.Sprintf("severity %s, score %.2f (needed: %s, %.2f)", inc.Severity, inc.Score, severity, score),
+	}
 	if p.Mode == Kill {
 		d.Ops = append(d.Ops, "kill")
 	}

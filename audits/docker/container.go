@@ -55,8 +55,10 @@ func engineSocket(p string) bool { return strings.HasSuffix(p, ".sock") && verdi
 func (a *auditor) judgeContainer(b *verdict.Builder, name string, in *inspect, at mw.Subject) {
 	h := in.HostConfig
 	fail := func(rule, f string, args ...any) {
-		b.Fail(verdict.Claim{Rule: rule, Subject: at, Proof: "container " + name + ": " + fmt.Sprintf(f, args...),
-			Evidence: []mw.Evidence{{Key: "image", Value: in.Config.Image}, {Key: "command", Value: strings.Join(append([]string{in.Path}, in.Args...), " ")}}})
+		b.Fail(verdict.Claim{
+			Rule: rule, Subject: at, Proof: "container " + name + ": " + fmt.Sprintf(f, args...),
+			Evidence: []mw.Evidence{{Key: "image", Value: in.Config.Image}, {Key: "command", Value: strings.Join(append([]string{in.Path}, in.Args...), " ")}},
+		})
 	}
 	if h.Privileged {
 		fail(rulePriv, "HostConfig.Privileged true")

@@ -82,7 +82,8 @@ func sockets(b *verdict.Builder, root fs.FS, d *daemon) {
 		case info.Mode().Perm()&0o007 != 0:
 			b.Fail(verdict.Claim{Rule: ruleSocket, Subject: mw.Subject{Type: mw.SubjectFile, ID: p}, Proof: fmt.Sprintf("/%s has mode %04o", p, info.Mode().Perm()), Repair: &mw.Repair{
 				Summary: "only root and the docker group may talk to the engine", Format: mw.FormatShell, Config: "chmod 0660 /" + p + "\n",
-				Edits: []mw.Edit{{Path: p, Format: mw.FormatMode, Op: mw.EditSet, Value: json.RawMessage(`"0660"`)}}}})
+				Edits: []mw.Edit{{Path: p, Format: mw.FormatMode, Op: mw.EditSet, Value: json.RawMessage(`"0660"`)}},
+			}})
 		default:
 			b.Pass(ruleSocket, fmt.Sprintf("/%s has mode %04o", p, info.Mode().Perm()))
 		}

@@ -53,8 +53,10 @@ func startEngine(t *testing.T, dir string, conf map[string]any) (sock string) {
 		hosts = append(hosts, h...)
 	}
 	conf["hosts"] = hosts
-	for k, v := range map[string]any{"data-root": filepath.Join(dir, "data"), "exec-root": filepath.Join(dir, "exec"), "pidfile": filepath.Join(dir, "pid"),
-		"bridge": "none", "iptables": false, "ip6tables": false, "storage-driver": "vfs"} {
+	for k, v := range map[string]any{
+		"data-root": filepath.Join(dir, "data"), "exec-root": filepath.Join(dir, "exec"), "pidfile": filepath.Join(dir, "pid"),
+		"bridge": "none", "iptables": false, "ip6tables": false, "storage-driver": "vfs",
+	} {
 		conf[k] = v
 	}
 	b, err := json.Marshal(conf)

@@ -34,16 +34,26 @@ func rules() []mw.Rule {
 	in, escape := []string{"T1133", "T1610", "T1611", "T1496.001"}, []string{"T1610", "T1611"}
 	cis := func(n string, more ...string) []string { return append([]string{"CIS Docker 1.6.0 " + n}, more...) }
 	return []mw.Rule{
-		{ID: ruleOpen, Severity: mw.Critical, Technique: in, Title: "The Docker API is open on the network", Why: campaigns, References: cis("2.7", "ATT&CK M1035", "ATT&CK M1030", "D3FEND D3-NI"),
-			Advice: "Take the tcp:// host out of daemon.json and the unit. Where it must stay: tlsverify with a certificate authority of its own, and a firewall. Whoever reaches it is root."},
-		{ID: ruleNoVerify, Severity: mw.Critical, Technique: in, Title: "The Docker API takes TLS clients without a certificate", Why: "TLS hides the session and keeps nobody out: " + campaigns, References: cis("2.7", "ATT&CK M1035", "D3FEND D3-CBAN"),
-			Advice: "Set tlsverify true with tlscacert."},
-		{ID: ruleCreate, Severity: mw.Critical, Technique: in, Title: "Strangers may create containers", Why: campaigns, References: cis("2.7", "ATT&CK M1026"),
-			Advice: "Close the API as above; an authorization plugin is a second line."},
-		{ID: ruleSocket, Severity: mw.High, Technique: []string{"T1611", "T1068"}, Title: "The Docker socket is open to more than its group", Why: "The socket is root on the host for whoever may write to it.", References: cis("3.16", "ATT&CK M1022", "D3FEND D3-LFP"),
-			Advice: "chmod 0660 and chown root:docker the socket; set SocketMode=0660 in docker.socket."},
-		{ID: ruleGroup, Severity: mw.Medium, Technique: []string{"T1078", "T1611"}, Title: "Accounts in the docker group are root in all but name", Why: "One stolen password of such an account is the whole host.", References: cis("1.1.2", "ATT&CK M1026", "D3FEND D3-UAP"),
-			Advice: "Take people out of the docker group; give them sudo for what they need, or rootless Docker."},
+		{
+			ID: ruleOpen, Severity: mw.Critical, Technique: in, Title: "The Docker API is open on the network", Why: campaigns, References: cis("2.7", "ATT&CK M1035", "ATT&CK M1030", "D3FEND D3-NI"),
+			Advice: "Take the tcp:// host out of daemon.json and the unit. Where it must stay: tlsverify with a certificate authority of its own, and a firewall. Whoever reaches it is root.",
+		},
+		{
+			ID: ruleNoVerify, Severity: mw.Critical, Technique: in, Title: "The Docker API takes TLS clients without a certificate", Why: "TLS hides the session and keeps nobody out: " + campaigns, References: cis("2.7", "ATT&CK M1035", "D3FEND D3-CBAN"),
+			Advice: "Set tlsverify true with tlscacert.",
+		},
+		{
+			ID: ruleCreate, Severity: mw.Critical, Technique: in, Title: "Strangers may create containers", Why: campaigns, References: cis("2.7", "ATT&CK M1026"),
+			Advice: "Close the API as above; an authorization plugin is a second line.",
+		},
+		{
+			ID: ruleSocket, Severity: mw.High, Technique: []string{"T1611", "T1068"}, Title: "The Docker socket is open to more than its group", Why: "The socket is root on the host for whoever may write to it.", References: cis("3.16", "ATT&CK M1022", "D3FEND D3-LFP"),
+			Advice: "chmod 0660 and chown root:docker the socket; set SocketMode=0660 in docker.socket.",
+		},
+		{
+			ID: ruleGroup, Severity: mw.Medium, Technique: []string{"T1078", "T1611"}, Title: "Accounts in the docker group are root in all but name", Why: "One stolen password of such an account is the whole host.", References: cis("1.1.2", "ATT&CK M1026", "D3FEND D3-UAP"),
+			Advice: "Take people out of the docker group; give them sudo for what they need, or rootless Docker.",
+		},
 		{ID: ruleUserns, Severity: mw.Low, Technique: escape, Title: "Root in containers is root on the host", Why: "With user namespaces an escape lands as nobody.", References: cis("2.9", "ATT&CK M1048"), Advice: "Set userns-remap to default, after checking volumes' owners."},
 		{ID: ruleNoNewPriv, Severity: mw.Low, Technique: []string{"T1548.001"}, Title: "Containers may gain privileges by setuid programs", Why: "It is the usual first step from a web shell to root in the container.", References: cis("2.14", "ATT&CK M1048"), Advice: "Set no-new-privileges true."},
 		{ID: ruleICC, Severity: mw.Low, Technique: []string{"T1021"}, Title: "Containers on the default bridge reach each other", Why: "One container taken over finds the next.", References: cis("2.2", "ATT&CK M1030"), Advice: "Set icc false and use networks of your own."},

@@ -107,8 +107,10 @@ func (s *session) create(ctx context.Context) {
 	case err != nil:
 		s.b.Unknown(ruleCreate, err.Error())
 	case r.Status == http.StatusBadRequest && strings.Contains(strings.ToLower(string(r.Body)), "config cannot be empty"):
-		s.b.Fail(verdict.Claim{Rule: ruleCreate, Proof: r.String() + ` with "config cannot be empty": the request passed, only its content was refused`,
-			Evidence: []mw.Evidence{{Key: "created", Value: "nothing"}}, Repair: repairClose("")})
+		s.b.Fail(verdict.Claim{
+			Rule: ruleCreate, Proof: r.String() + ` with "config cannot be empty": the request passed, only its content was refused`,
+			Evidence: []mw.Evidence{{Key: "created", Value: "nothing"}}, Repair: repairClose(""),
+		})
 	case r.Status == http.StatusForbidden || r.Status == http.StatusUnauthorized || r.Status == http.StatusMethodNotAllowed:
 		s.b.Pass(ruleCreate, r.String()+" to a stranger")
 	default:

@@ -48,8 +48,10 @@ func TestInsecure(t *testing.T) {
 		ruleUnconf: mw.StatusFail, ruleMiner: mw.StatusFail, ruleCVE: mw.StatusPossible, ruleTakeover: mw.StatusPass, ruleSeccomp: mw.StatusPass,
 	})
 	got := failed(v)
-	for _, w := range []string{"evil_privileged " + rulePriv, "evil_hostmount " + ruleMount, "evil_mounts_api " + ruleMount, "evil_sock " + ruleSock,
-		"evil_pidhost " + ruleHostNS, "evil_pidhost " + ruleCaps, "evil_pidhost " + ruleUnconf, "evil_minerlike " + ruleMiner} {
+	for _, w := range []string{
+		"evil_privileged " + rulePriv, "evil_hostmount " + ruleMount, "evil_mounts_api " + ruleMount, "evil_sock " + ruleSock,
+		"evil_pidhost " + ruleHostNS, "evil_pidhost " + ruleCaps, "evil_pidhost " + ruleUnconf, "evil_minerlike " + ruleMiner,
+	} {
 		if got[w] == "" {
 			t.Errorf("%s was not found", w)
 		}

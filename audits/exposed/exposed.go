@@ -30,8 +30,10 @@ var _ minewarden.Auditor = (*auditor)(nil)
 func New(env minewarden.Env) (minewarden.Auditor, error) {
 	a := &auditor{now: env.Now, services: Services()}
 	for _, s := range a.services {
-		a.rules = append(a.rules, minewarden.Rule{ID: rule(s.Name), Title: s.Name + " answers strangers", Advice: "require authentication, and bind it to the address that needs it",
-			Severity: s.severity, Technique: []string{"T1190"}, Why: s.why, References: []string{"ATT&CK M1035", "D3FEND D3-ACH"}})
+		a.rules = append(a.rules, minewarden.Rule{
+			ID: rule(s.Name), Title: s.Name + " answers strangers", Advice: "require authentication, and bind it to the address that needs it",
+			Severity: s.severity, Technique: []string{"T1190"}, Why: s.why, References: []string{"ATT&CK M1035", "D3FEND D3-ACH"},
+		})
 	}
 	return a, nil
 }

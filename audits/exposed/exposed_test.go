@@ -19,8 +19,10 @@ func ask(t *testing.T, product, url string) minewarden.Status {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := a.Audit(context.Background(), minewarden.Target{Kind: minewarden.TargetService, Product: product, URL: url,
-		Access: minewarden.ServiceAccess{Token: "secret", Timeout: 5 * time.Second}})
+	v, err := a.Audit(context.Background(), minewarden.Target{
+		Kind: minewarden.TargetService, Product: product, URL: url,
+		Access: minewarden.ServiceAccess{Token: "secret", Timeout: 5 * time.Second},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

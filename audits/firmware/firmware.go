@@ -29,12 +29,18 @@ const maxAge = 3 * 365 * 24 * time.Hour
 
 func rules() []minewarden.Rule {
 	return []minewarden.Rule{
-		{ID: ruleSecureBoot, Title: "the firmware starts unsigned code", Advice: "enable Secure Boot in the firmware's setup", Severity: minewarden.Medium, Technique: []string{"T1542.003"},
-			Why: "A boot kit outlives every repair of the system above it.", References: []string{"ATT&CK M1046", "D3FEND D3-BA", "NIST SP 800-147"}},
-		{ID: ruleAge, Title: "the firmware is old", Advice: "install the vendor's current firmware", Severity: minewarden.Low, Technique: []string{"T1542.001"},
-			Why: "Known holes of firmware and microcode stay open.", References: []string{"ATT&CK M1051", "D3FEND D3-FV"}},
-		{ID: ruleMeasured, Title: "the boot was not measured by a TPM", Advice: "enable the TPM in the firmware's setup", Severity: minewarden.Low, Technique: []string{"T1542"},
-			Why: "Without measurements nobody can prove afterwards what was started.", References: []string{"ATT&CK M1046", "D3FEND D3-TBI"}},
+		{
+			ID: ruleSecureBoot, Title: "the firmware starts unsigned code", Advice: "enable Secure Boot in the firmware's setup", Severity: minewarden.Medium, Technique: []string{"T1542.003"},
+			Why: "A boot kit outlives every repair of the system above it.", References: []string{"ATT&CK M1046", "D3FEND D3-BA", "NIST SP 800-147"},
+		},
+		{
+			ID: ruleAge, Title: "the firmware is old", Advice: "install the vendor's current firmware", Severity: minewarden.Low, Technique: []string{"T1542.001"},
+			Why: "Known holes of firmware and microcode stay open.", References: []string{"ATT&CK M1051", "D3FEND D3-FV"},
+		},
+		{
+			ID: ruleMeasured, Title: "the boot was not measured by a TPM", Advice: "enable the TPM in the firmware's setup", Severity: minewarden.Low, Technique: []string{"T1542"},
+			Why: "Without measurements nobody can prove afterwards what was started.", References: []string{"ATT&CK M1046", "D3FEND D3-TBI"},
+		},
 	}
 }
 

@@ -56,8 +56,20 @@ func (a *auditor) file(t mw.Target) (mw.Verdict, error) {
 // isGitea tells Gitea's app.ini from other programs'.
 func isGitea(n *conftree.Node) bool {
 	known := 0
-	for _, k := range [][]string{{"", "APP_NAME"}, {"", "RUN_USER"}, {"", "RUN_MODE"}, {"", "WORK_PATH"}, {"repository", "ROOT"}, {"security", "INSTALL_LOCK"}, {"security", "DISABLE_GIT_HOOKS"},
-		{"security", "INTERNAL_TOKEN"}, {"service", "DISABLE_REGISTRATION"}, {"service", "REQUIRE_SIGNIN_VIEW"}, {"server", "ROOT_URL"}, {"server", "SSH_DOMAIN"}} {
+	for _, k := range [][]string{
+		{"", "APP_NAME"},
+		{"", "RUN_USER"},
+		{"", "RUN_MODE"},
+		{"", "WORK_PATH"},
+		{"repository", "ROOT"},
+		{"security", "INSTALL_LOCK"},
+		{"security", "DISABLE_GIT_HOOKS"},
+		{"security", "INTERNAL_TOKEN"},
+		{"service", "DISABLE_REGISTRATION"},
+		{"service", "REQUIRE_SIGNIN_VIEW"},
+		{"server", "ROOT_URL"},
+		{"server", "SSH_DOMAIN"},
+	} {
 		if n.Get(k...) != nil {
 			known++
 		}
@@ -125,8 +137,10 @@ func (c *conf) judge() {
 	case loopback:
 		c.b.Pass(ruleListen, "it listens on this host only")
 	case addr.Str() == "" || addr.Str() == "0.0.0.0" || addr.Str() == "::":
-		c.b.Fail(verdict.Claim{Rule: ruleListen, Subject: c.subject(addr), Proof: fmt.Sprintf("[server] HTTP_ADDR = %q, which is every address", addr.Str()),
-			Repair: repairINI(c.file, "server", "HTTP_ADDR", "127.0.0.1", "only a proxy on this host reaches it then")})
+		c.b.Fail(verdict.Claim{
+			Rule: ruleListen, Subject: c.subject(addr), Proof: fmt.Sprintf("[server] HTTP_ADDR = %q, which is every address", addr.Str()),
+			Repair: repairINI(c.file, "server", "HTTP_ADDR", "127.0.0.1", "only a proxy on this host reaches it then"),
+		})
 	default:
 		c.b.Pass(ruleListen, "it listens on "+addr.Str())
 	}
@@ -137,8 +151,10 @@ func (c *conf) judge() {
 	}
 	trusted := c.tree.Get("security", "REVERSE_PROXY_TRUSTED_PROXIES")
 	if c.tree.Get("service", "ENABLE_REVERSE_PROXY_AUTHENTICATION").True() && (strings.Contains(trusted.Str(), "*") || strings.Contains(trusted.Str(), "0.0.0.0/0") || strings.Contains(trusted.Str(), "::/0")) {
-		c.b.Fail(verdict.Claim{Rule: ruleProxy, Subject: c.subject(trusted), Proof: "sign-in by proxy header, believed from " + trusted.Text,
-			Repair: repairINI(c.file, "security", "REVERSE_PROXY_TRUSTED_PROXIES", "127.0.0.0/8,::1/128", "name your proxy's own address where it is another host")})
+		c.b.Fail(verdict.Claim{
+			Rule: ruleProxy, Subject: c.subject(trusted), Proof: "sign-in by proxy header, believed from " + trusted.Text,
+			Repair: repairINI(c.file, "security", "REVERSE_PROXY_TRUSTED_PROXIES", "127.0.0.0/8,::1/128", "name your proxy's own address where it is another host"),
+		})
 	} else {
 		c.b.Pass(ruleProxy, "no sign-in by proxy header, or only from named proxies")
 	}

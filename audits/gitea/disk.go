@@ -182,9 +182,13 @@ func (a *auditor) packHook(b *verdict.Builder, root fs.FS, p string) {
 		}
 		key, value, ok := strings.Cut(l, "=")
 		if ok && section == "uploadpack" && strings.EqualFold(strings.TrimSpace(key), "packObjectsHook") {
-			b.Fail(verdict.Claim{Rule: rulePack, Subject: mw.Subject{Type: mw.SubjectFile, ID: p, Line: i + 1, Column: 1}, Proof: fmt.Sprintf("/%s:%d sets uploadpack.packObjectsHook", p, i+1),
-				Evidence: []mw.Evidence{{Key: "command", Value: strings.TrimSpace(value)}}, Repair: &mw.Repair{Summary: "clones run no command any more", Format: mw.FormatShell,
-					Config: "git config --file /" + p + " --unset-all uploadpack.packObjectsHook\n"}})
+			b.Fail(verdict.Claim{
+				Rule: rulePack, Subject: mw.Subject{Type: mw.SubjectFile, ID: p, Line: i + 1, Column: 1}, Proof: fmt.Sprintf("/%s:%d sets uploadpack.packObjectsHook", p, i+1),
+				Evidence: []mw.Evidence{{Key: "command", Value: strings.TrimSpace(value)}}, Repair: &mw.Repair{
+					Summary: "clones run no command any more", Format: mw.FormatShell,
+					Config: "git config --file /" + p + " --unset-all uploadpack.packObjectsHook\n",
+				},
+			})
 		}
 	}
 }

@@ -32,8 +32,10 @@ const repos = `{"ok":true,"data":[{"full_name":"labadmin/r1"}]}`
 func TestInsecure(t *testing.T) {
 	s := audittest.New(t, audittest.Fixtures(t, "gitea", "insecure"))
 	v := audit(t, s.URL, mw.ServiceAccess{})
-	audittest.Want(t, v, map[string]mw.Status{ruleRegister: mw.StatusFail, ruleInstall: mw.StatusPass, ruleBrowse: mw.StatusFail, ruleTLS: mw.StatusFail,
-		ruleTakeover: mw.StatusPossible, ruleCVE: mw.StatusPossible, ruleHooks: mw.StatusUnknown})
+	audittest.Want(t, v, map[string]mw.Status{
+		ruleRegister: mw.StatusFail, ruleInstall: mw.StatusPass, ruleBrowse: mw.StatusFail, ruleTLS: mw.StatusFail,
+		ruleTakeover: mw.StatusPossible, ruleCVE: mw.StatusPossible, ruleHooks: mw.StatusUnknown,
+	})
 	if v.Version != "1.26.0" {
 		t.Errorf("version %q", v.Version)
 	}

@@ -90,8 +90,10 @@ func (a *auditor) manifests(target minewarden.Target, docs []*yamltree.Node) min
 }
 
 // podRules are the rules that every pod is held against.
-var podRules = [...]string{rulePrivileged, ruleRuntimeSocket, ruleHostRoot, ruleHostPath, ruleHostPID, ruleHostNetwork, ruleHostIPC,
-	ruleCapabilities, ruleEscalation, ruleRunAsRoot, ruleToken, ruleMiner, ruleDownloader, ruleFlags}
+var podRules = [...]string{
+	rulePrivileged, ruleRuntimeSocket, ruleHostRoot, ruleHostPath, ruleHostPID, ruleHostNetwork, ruleHostIPC,
+	ruleCapabilities, ruleEscalation, ruleRunAsRoot, ruleToken, ruleMiner, ruleDownloader, ruleFlags,
+}
 
 type sheet struct {
 	*verdict.Builder

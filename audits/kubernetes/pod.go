@@ -41,9 +41,11 @@ func (s *sheet) pod(name string, spec *yamltree.Node, key []string) {
 var sockets = [...]string{"docker.sock", "containerd.sock", "crio.sock", "podman.sock", "cri-dockerd.sock"}
 
 // sensitive are the directories whose content decides what the host runs or whom it trusts.
-var sensitive = [...]string{"/", "/etc", "/root", "/home", "/boot", "/proc", "/sys", "/dev", "/usr", "/bin", "/sbin", "/lib", "/lib64", "/var", "/var/lib",
+var sensitive = [...]string{
+	"/", "/etc", "/root", "/home", "/boot", "/proc", "/sys", "/dev", "/usr", "/bin", "/sbin", "/lib", "/lib64", "/var", "/var/lib",
 	"/var/run", "/run", "/run/containerd", "/var/run/docker", "/run/docker", "/var/lib/docker", "/var/lib/kubelet", "/var/lib/containerd", "/var/lib/etcd", "/var/spool/cron",
-	"/etc/cron.d", "/etc/kubernetes", "/etc/kubernetes/manifests", "/etc/systemd", "/etc/systemd/system", "/root/.ssh"}
+	"/etc/cron.d", "/etc/kubernetes", "/etc/kubernetes/manifests", "/etc/systemd", "/etc/systemd/system", "/root/.ssh",
+}
 
 func isSensitive(p string) bool {
 	for _, s := range sensitive {

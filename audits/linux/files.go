@@ -12,8 +12,10 @@ import (
 
 // files looks at what starts programs: units, init scripts, schedules.
 func (s *sheet) files() {
-	s.writable(ruleServiceFiles, []string{"etc/systemd/system", "etc/systemd/user", "usr/lib/systemd/system", "lib/systemd/system", "usr/local/lib/systemd/system",
-		"etc/init.d", "etc/rc.local", "etc/ld.so.preload", "etc/profile.d", "etc/profile"})
+	s.writable(ruleServiceFiles, []string{
+		"etc/systemd/system", "etc/systemd/user", "usr/lib/systemd/system", "lib/systemd/system", "usr/local/lib/systemd/system",
+		"etc/init.d", "etc/rc.local", "etc/ld.so.preload", "etc/profile.d", "etc/profile",
+	})
 	s.writable(ruleCronFiles, []string{"etc/crontab", "etc/anacrontab", "etc/cron.d", "etc/cron.hourly", "etc/cron.daily", "etc/cron.weekly", "etc/cron.monthly", "var/spool/cron"})
 }
 
@@ -64,8 +66,10 @@ func (s *sheet) writable(rule string, roots []string) {
 // sysctls reads the kernel's settings; of an image that does not run, the files that set them.
 func (s *sheet) sysctls() {
 	set := func(key string, value int, summary string) *minewarden.Repair {
-		return &minewarden.Repair{Summary: summary, Config: fmt.Sprintf("%s = %d", key, value), Format: minewarden.FormatKeyValue,
-			Edits: []minewarden.Edit{verdict.Set("etc/sysctl.d/99-minewarden.conf", minewarden.FormatKeyValue, value, key)}}
+		return &minewarden.Repair{
+			Summary: summary, Config: fmt.Sprintf("%s = %d", key, value), Format: minewarden.FormatKeyValue,
+			Edits: []minewarden.Edit{verdict.Set("etc/sysctl.d/99-minewarden.conf", minewarden.FormatKeyValue, value, key)},
+		}
 	}
 	file := "etc/sysctl.d/99-minewarden.conf"
 	switch v, how := s.sysctl("kernel.yama.ptrace_scope"); v {
@@ -242,7 +246,8 @@ func (s *sheet) logs() {
 	default:
 		s.Prove(ruleJournal, s.File("/etc/systemd/journald.conf", 0, 0), "Storage is "+storage+" and there is no /var/log/journal", &minewarden.Repair{
 			Summary: "the journal is kept on disk", Config: "[Journal]\nStorage=persistent", Format: minewarden.FormatSystemd,
-			Edits: []minewarden.Edit{verdict.Set("etc/systemd/journald.conf.d/99-minewarden.conf", minewarden.FormatSystemd, "persistent", "Journal", "Storage")}})
+			Edits: []minewarden.Edit{verdict.Set("etc/systemd/journald.conf.d/99-minewarden.conf", minewarden.FormatSystemd, "persistent", "Journal", "Storage")},
+		})
 	}
 	if _, err := fs.Stat(s.root, "etc/audit/auditd.conf"); err == nil {
 		s.Pass(ruleAuditd, "/etc/audit/auditd.conf is there")
@@ -276,7 +281,8 @@ func (s *sheet) updates() {
 		}
 		s.Prove(ruleUpdates, s.File("/etc/apt/apt.conf.d/20auto-upgrades", 0, 0), "unattended-upgrades is not installed or not switched on", &minewarden.Repair{
 			Summary: "security updates are installed every day", Format: minewarden.FormatShell,
-			Config: "apt-get install unattended-upgrades && dpkg-reconfigure -f noninteractive unattended-upgrades"})
+			Config: "apt-get install unattended-upgrades && dpkg-reconfigure -f noninteractive unattended-upgrades",
+		})
 		return
 	}
 	if b, err := s.read("etc/dnf/automatic.conf"); err == nil {
@@ -287,8 +293,10 @@ func (s *sheet) updates() {
 				return
 			}
 		}
-		s.Prove(ruleUpdates, s.File("/etc/dnf/automatic.conf", 0, 0), "apply_updates is not yes", &minewarden.Repair{Summary: "updates are installed by themselves", Config: "apply_updates = yes", Format: minewarden.FormatINI,
-			Edits: []minewarden.Edit{verdict.Set("etc/dnf/automatic.conf", minewarden.FormatINI, "yes", "commands", "apply_updates")}})
+		s.Prove(ruleUpdates, s.File("/etc/dnf/automatic.conf", 0, 0), "apply_updates is not yes", &minewarden.Repair{
+			Summary: "updates are installed by themselves", Config: "apply_updates = yes", Format: minewarden.FormatINI,
+			Edits: []minewarden.Edit{verdict.Set("etc/dnf/automatic.conf", minewarden.FormatINI, "yes", "commands", "apply_updates")},
+		})
 		return
 	}
 	s.Unknown(ruleUpdates, "the distribution's way of updating is not known")

@@ -168,8 +168,10 @@ func owner(fi fs.FileInfo) (uid, gid uint32, ok bool) {
 
 func mode(bits fs.FileMode, summary, name string) *minewarden.Repair {
 	text := fmt.Sprintf("%04o", bits)
-	return &minewarden.Repair{Summary: summary, Config: "chmod " + text + " /" + name, Format: minewarden.FormatShell,
-		Edits: []minewarden.Edit{verdict.Set(name, minewarden.FormatMode, text)}}
+	return &minewarden.Repair{
+		Summary: summary, Config: "chmod " + text + " /" + name, Format: minewarden.FormatShell,
+		Edits: []minewarden.Edit{verdict.Set(name, minewarden.FormatMode, text)},
+	}
 }
 
 func shell(summary, command string) *minewarden.Repair {

@@ -24,8 +24,10 @@ func dir(mode fs.FileMode, uid, gid uint32) *fstest.MapFile {
 }
 
 func newAuditor() *auditor {
-	return &auditor{now: func() time.Time { return time.Unix(1700000000, 0) }, judge: shady.New(), rules: rules(),
-		ruleset: func(context.Context, fs.FS) (string, error) { return "", fs.ErrNotExist }}
+	return &auditor{
+		now: func() time.Time { return time.Unix(1700000000, 0) }, judge: shady.New(), rules: rules(),
+		ruleset: func(context.Context, fs.FS) (string, error) { return "", fs.ErrNotExist },
+	}
 }
 
 func look(t testing.TB, root fs.FS) minewarden.Verdict {

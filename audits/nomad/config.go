@@ -219,7 +219,8 @@ func (c *agent) drivers(dev bool) {
 	if opt := c.last("client", "options", "driver.raw_exec.enable"); opt.True() {
 		c.b.Fail(verdict.Claim{Rule: ruleRawExec, Subject: c.subject(opt), Proof: fmt.Sprintf(`%s:%d: client.options "driver.raw_exec.enable" = %s`, opt.File, opt.Line, opt.Text), Repair: &mw.Repair{
 			Summary: "disable raw_exec; jobs that use it must move to exec or docker", Format: mw.FormatHCL, Config: "\"driver.raw_exec.enable\" = \"0\"\n",
-			Edits: edit(opt.File, "0", "client", "options", "driver.raw_exec.enable")}})
+			Edits: edit(opt.File, "0", "client", "options", "driver.raw_exec.enable"),
+		}})
 	} else {
 		c.want(ruleRawExec, false, dev, repairRawExec, "plugin", "raw_exec", "config", "enabled")
 	}
@@ -264,7 +265,7 @@ func (a *auditor) host(_ context.Context, t mw.Target) (mw.Verdict, error) {
 	cmds, err := hostfs.Commands(t.Root, "nomad")
 	var agents []hostfs.Command
 	for _, c := range cmds {
-		if len(c.Argv) > 1 && (strings.Contains(strings.Join(c.Argv, " "), " agent")) {
+		if len(c.Argv) > 1 && strings.Contains(strings.Join(c.Argv, " "), " agent") {
 			agents = append(agents, c)
 		}
 	}

@@ -48,8 +48,10 @@ func TestAgentForms(t *testing.T) {
 		want             map[string]mw.Status
 	}{
 		{"HCL 1 option", "c.hcl", "client {\n  enabled = true\n  options {\n    \"driver.raw_exec.enable\" = \"1\"\n  }\n}\nacl { enabled = true }\n", map[string]mw.Status{ruleRawExec: mw.StatusFail, ruleACL: mw.StatusPass, ruleListen: mw.StatusPass}},
-		{"JSON", "nomad.json", `{"server":{"enabled":true},"plugin":[{"raw_exec":[{"config":[{"enabled":true}]}]},{"docker":{"config":{"allow_privileged":true,"volumes":{"enabled":true}}}}]}`,
-			map[string]mw.Status{ruleRawExec: mw.StatusFail, ruleDockerPriv: mw.StatusFail, ruleDockerVol: mw.StatusFail, ruleACL: mw.StatusPossible, ruleListen: mw.StatusPossible}},
+		{
+			"JSON", "nomad.json", `{"server":{"enabled":true},"plugin":[{"raw_exec":[{"config":[{"enabled":true}]}]},{"docker":{"config":{"allow_privileged":true,"volumes":{"enabled":true}}}}]}`,
+			map[string]mw.Status{ruleRawExec: mw.StatusFail, ruleDockerPriv: mw.StatusFail, ruleDockerVol: mw.StatusFail, ruleACL: mw.StatusPossible, ruleListen: mw.StatusPossible},
+		},
 		{"open bind", "nomad/server.hcl", "bind_addr = \"0.0.0.0\"\nserver { enabled = true }\nacl { enabled = false }\n", map[string]mw.Status{ruleListen: mw.StatusFail, ruleACL: mw.StatusFail}},
 	} {
 		t.Run(tc.name, func(t *testing.T) { audittest.Want(t, auditFile(t, tc.file, tc.data), tc.want) })

@@ -249,7 +249,8 @@ func (s *session) plan(ctx context.Context, ns, driver string) planResult {
 	job := map[string]any{"Job": map[string]any{
 		"ID": probeJob, "Name": probeJob, "Type": "batch", "Datacenters": []string{"*"}, "Namespace": ns,
 		"TaskGroups": []any{map[string]any{"Name": "g", "Count": 1, "Tasks": []any{map[string]any{
-			"Name": "t", "Driver": driver, "Config": conf, "Resources": map[string]any{"CPU": 20, "MemoryMB": 16}}}}},
+			"Name": "t", "Driver": driver, "Config": conf, "Resources": map[string]any{"CPU": 20, "MemoryMB": 16},
+		}}}},
 	}, "Diff": false}
 	body, err := json.Marshal(job)
 	if err != nil {

@@ -51,8 +51,10 @@ func TestHardened(t *testing.T) {
 	s := audittest.NewTLS(t, audittest.Fixtures(t, "nomad", "hardened"), "v1_", "mgmt_")
 	v := audit(t, s.URL, mw.ServiceAccess{})
 	audittest.NothingFrom(t, v, rules(), mw.Medium)
-	audittest.Want(t, v, map[string]mw.Status{ruleACL: mw.StatusPass, ruleSubmit: mw.StatusPass, ruleRawExecAnon: mw.StatusPass, ruleRead: mw.StatusPass,
-		ruleTLSHTTP: mw.StatusPass, ruleTLSRPC: mw.StatusUnknown, ruleJobMiner: mw.StatusUnknown, ruleCVE: mw.StatusUnknown})
+	audittest.Want(t, v, map[string]mw.Status{
+		ruleACL: mw.StatusPass, ruleSubmit: mw.StatusPass, ruleRawExecAnon: mw.StatusPass, ruleRead: mw.StatusPass,
+		ruleTLSHTTP: mw.StatusPass, ruleTLSRPC: mw.StatusUnknown, ruleJobMiner: mw.StatusUnknown, ruleCVE: mw.StatusUnknown,
+	})
 	s.OnlyAllowed(t, audittest.AllowedInREADME(readme))
 }
 
@@ -61,8 +63,10 @@ func TestHardenedAsOwner(t *testing.T) {
 	const token = "5ecre7-token-value"
 	v := audit(t, s.URL, mw.ServiceAccess{Token: token, CA: s.CA()})
 	audittest.NothingFrom(t, v, rules(), mw.Medium)
-	audittest.Want(t, v, map[string]mw.Status{ruleACL: mw.StatusPass, ruleSubmit: mw.StatusPass, ruleTLSRPC: mw.StatusPass, ruleTLSName: mw.StatusPass,
-		ruleGossip: mw.StatusPass, ruleRawExec: mw.StatusPass, ruleJobMiner: mw.StatusPass, ruleMTLS: mw.StatusFail})
+	audittest.Want(t, v, map[string]mw.Status{
+		ruleACL: mw.StatusPass, ruleSubmit: mw.StatusPass, ruleTLSRPC: mw.StatusPass, ruleTLSName: mw.StatusPass,
+		ruleGossip: mw.StatusPass, ruleRawExec: mw.StatusPass, ruleJobMiner: mw.StatusPass, ruleMTLS: mw.StatusFail,
+	})
 	audittest.NoSecret(t, v, token)
 	s.OnlyAllowed(t, audittest.AllowedInREADME(readme))
 	for _, r := range s.Requests() {

@@ -27,7 +27,7 @@ const perTool = 5 * time.Second // of measuring
 
 type fields map[string]interface{}
 
-func (f fields) Keywords() ([]string, bool)            { return nil, false }
+func (f fields) Keywords() ([]string, bool)             { return nil, false }
 func (f fields) Select(name string) (interface{}, bool) { v, ok := f[name]; return v, ok }
 
 func TestSpeed(t *testing.T) {

@@ -104,15 +104,19 @@ const (
 // words by group, in lower case. A word counts once, and where it is part of another only the longer one counts.
 var words = [groups][]string{
 	algorithms: {"randomx", "rx/0", "rx/wow", "rx/arq", "cryptonight", "cn/r", "cn-pico", "cn/0", "kawpow", "ghostrider", "etchash", "ethash", "autolykos", "yespower", "astrobwt", "argon2/chukwa", "panthera", "equihash"},
-	protocol: {"stratum+tcp", "stratum+ssl", "stratum+tls", "stratum2+tcp", "mining.subscribe", "mining.authorize", "mining.submit", "mining.notify", "mining.set_difficulty", "eth_submitwork", "eth_submitlogin",
-		"\"method\":\"login\"", "\"method\":\"submit\"", "keepalived", "getblocktemplate", "job_id", "nicehash", "client.reconnect"},
+	protocol: {
+		"stratum+tcp", "stratum+ssl", "stratum+tls", "stratum2+tcp", "mining.subscribe", "mining.authorize", "mining.submit", "mining.notify", "mining.set_difficulty", "eth_submitwork", "eth_submitlogin",
+		"\"method\":\"login\"", "\"method\":\"submit\"", "keepalived", "getblocktemplate", "job_id", "nicehash", "client.reconnect",
+	},
 	behaviour: {"donate-level", "donate.v2.xmrig.com", "donate.ssl.xmrig.com", "new job from", "failed to apply msr mod", "msr mod", "xmrig", "hashrate", "huge pages", "cpu-max-threads-hint", "accepted (", "pool-worker", "rig-id", "minerd", "cpuminer", "rejected (", "hash-rate", "h/s", "max-cpu-usage", "xmr-stak"},
 }
 
 // products are programs and families of different makers. A miner names itself and perhaps its origin; who names many has a list
 // of them.
-var products = []string{"xmrig", "xmr-stak", "cpuminer", "ccminer", "cgminer", "bfgminer", "lolminer", "nbminer", "teamredminer", "gminer", "phoenixminer", "srbminer",
-	"nanominer", "kinsing", "kdevtmpfsi", "watchbog", "coinhive", "cryptoloot", "deepminer"}
+var products = []string{
+	"xmrig", "xmr-stak", "cpuminer", "ccminer", "cgminer", "bfgminer", "lolminer", "nbminer", "teamredminer", "gminer", "phoenixminer", "srbminer",
+	"nanominer", "kinsing", "kdevtmpfsi", "watchbog", "coinhive", "cryptoloot", "deepminer",
+}
 
 // minProducts is beyond what miners hold: XMRig names 1, cpuminer-multi and ccminer name each other and their origins, at most 4.
 const minProducts = 7

@@ -30,14 +30,20 @@ const (
 const look = "Look at the executable, its hash and who started it. If nobody here put it there, contain the process with its parents and children and look for what starts it again."
 
 var rules = []minewarden.Rule{
-	{ID: ruleKernel, Title: "A process with an executable has the name of a kernel thread", Severity: minewarden.High, Technique: []string{"T1036.004", "T1036.005"},
-		Advice: "Kernel threads have no executable. " + look},
+	{
+		ID: ruleKernel, Title: "A process with an executable has the name of a kernel thread", Severity: minewarden.High, Technique: []string{"T1036.004", "T1036.005"},
+		Advice: "Kernel threads have no executable. " + look,
+	},
 	{ID: ruleWindows, Title: "A process on Linux has the name of a Windows service", Severity: minewarden.Medium, Technique: []string{"T1036.005"}, Advice: look},
 	{ID: ruleDaemon, Title: "A program in a place for temporary or hidden files has the name of a system daemon", Severity: minewarden.High, Technique: []string{"T1036.005"}, Advice: look},
-	{ID: ruleBuilt, Title: "A program outside the system directories has the name of a system daemon", Severity: minewarden.Informational, Technique: []string{"T1036.005"},
-		Advice: "Somebody may have built it by hand. If not: " + look},
-	{ID: ruleUnowned, Title: "A program with the name of a system daemon belongs to no package", Severity: minewarden.Low, Technique: []string{"T1036.005"},
-		Advice: "Compare it with what the distribution ships under that name. " + look},
+	{
+		ID: ruleBuilt, Title: "A program outside the system directories has the name of a system daemon", Severity: minewarden.Informational, Technique: []string{"T1036.005"},
+		Advice: "Somebody may have built it by hand. If not: " + look,
+	},
+	{
+		ID: ruleUnowned, Title: "A program with the name of a system daemon belongs to no package", Severity: minewarden.Low, Technique: []string{"T1036.005"},
+		Advice: "Compare it with what the distribution ships under that name. " + look,
+	},
 	{ID: ruleArgument, Title: "A program calls itself by the name of another", Severity: minewarden.Low, Technique: []string{"T1036.011"}, Advice: look},
 	{ID: ruleInvisible, Title: "The name of a program holds characters that cannot be seen", Severity: minewarden.High, Technique: []string{"T1036.002", "T1036.006"}, Advice: look},
 	{ID: ruleLookalike, Title: "The name of a program imitates a known one with letters of another script", Severity: minewarden.High, Technique: []string{"T1036.005"}, Advice: look},

@@ -3,15 +3,19 @@ package masquerade
 import "strings"
 
 // threadPrefixes start the names of kernel threads; those that end in a slash need something after it.
-var threadPrefixes = [...]string{"kworker/", "ksoftirqd/", "migration/", "cpuhp/", "watchdog/", "idle_inject/", "irq/", "jbd2/", "xfsaild/", "scsi_eh_",
-	"rcu_tasks_", "rcu_exp_", "kcompactd0", "kswapd0", "btrfs-cleaner", "btrfs-transacti", "ext4-rsv-conver", "xfs-cil/", "blkcg_punt_bio", "rcuop/", "rcuog/", "rcuc/", "rcub/"}
+var threadPrefixes = [...]string{
+	"kworker/", "ksoftirqd/", "migration/", "cpuhp/", "watchdog/", "idle_inject/", "irq/", "jbd2/", "xfsaild/", "scsi_eh_",
+	"rcu_tasks_", "rcu_exp_", "kcompactd0", "kswapd0", "btrfs-cleaner", "btrfs-transacti", "ext4-rsv-conver", "xfs-cil/", "blkcg_punt_bio", "rcuop/", "rcuog/", "rcuc/", "rcub/",
+}
 
 // threadStems are threads whose names malware takes with a letter or two more.
 var threadStems = [...]string{"kworker", "kthreadd", "kdevtmpfs", "ksoftirqd", "khugepaged", "kswapd", "kauditd", "khungtaskd", "kcompactd", "kblockd", "kintegrityd"}
 
 // installDirs are where software is installed, by packages or by an administrator.
-var installDirs = [...]string{"/usr/", "/bin/", "/sbin/", "/lib/", "/lib64/", "/opt/", "/snap/", "/nix/store/", "/gnu/store/", "/app/", "/srv/", "/usr/local/", "/var/lib/flatpak/",
-	"/var/lib/docker/", "/var/lib/containerd/", "/run/current-system/"}
+var installDirs = [...]string{
+	"/usr/", "/bin/", "/sbin/", "/lib/", "/lib64/", "/opt/", "/snap/", "/nix/store/", "/gnu/store/", "/app/", "/srv/", "/usr/local/", "/var/lib/flatpak/",
+	"/var/lib/docker/", "/var/lib/containerd/", "/run/current-system/",
+}
 
 // kernelThread says that only a kernel thread has this name, or that malware made it from one.
 func kernelThread(name string) bool {

@@ -130,8 +130,10 @@ func judgeFacts(f command.Facts, scheduled bool) verdict {
 }
 
 // toolDirs are hidden directories of home in which honest tools live that people start from cron and units.
-var toolDirs = [...]string{"/.acme.sh/", "/.local/", "/.cargo/", "/.rbenv/", "/.nvm/", "/.pyenv/", "/.rvm/", "/.venv/", "/.pm2/", "/.bun/", "/.deno/", "/.nix-profile/", "/.asdf/", "/.npm-global/",
-	"/.dotnet/", "/.sdkman/", "/.linuxbrew/", "/.virtualenvs/", "/.composer/", "/.conda/", "/.go/", "/.certbot/", "/.yarn/", "/.volta/", "/.fnm/", "/.env/", "/.docker/", "/.krew/"}
+var toolDirs = [...]string{
+	"/.acme.sh/", "/.local/", "/.cargo/", "/.rbenv/", "/.nvm/", "/.pyenv/", "/.rvm/", "/.venv/", "/.pm2/", "/.bun/", "/.deno/", "/.nix-profile/", "/.asdf/", "/.npm-global/",
+	"/.dotnet/", "/.sdkman/", "/.linuxbrew/", "/.virtualenvs/", "/.composer/", "/.conda/", "/.go/", "/.certbot/", "/.yarn/", "/.volta/", "/.fnm/", "/.env/", "/.docker/", "/.krew/",
+}
 
 // judgeHidden finds a program with a hidden path in a line that starts things.
 func judgeHidden(line string) verdict {

@@ -32,18 +32,24 @@ const (
 const remove = "Keep a copy, remove the entry, and look for what else the same writer changed and for what the entry already started."
 
 var rules = []minewarden.Rule{
-	{ID: rulePreload, Title: "A library is loaded into every program by ld.so.preload", Severity: minewarden.High, Technique: []string{"T1574.006"},
-		Advice: "Check the library from a clean system: it can hide files and processes from this one. " + remove},
+	{
+		ID: rulePreload, Title: "A library is loaded into every program by ld.so.preload", Severity: minewarden.High, Technique: []string{"T1574.006"},
+		Advice: "Check the library from a clean system: it can hide files and processes from this one. " + remove,
+	},
 	{ID: ruleMiner, Title: "A miner is started by the system", Severity: minewarden.High, Technique: []string{"T1496.001", "T1053.003", "T1543.002"}, Advice: remove},
 	{ID: ruleCode, Title: "A start entry fetches, decodes or hides what it runs", Severity: minewarden.High, Technique: []string{"T1053.003", "T1543.002", "T1037.004", "T1105"}, Advice: remove},
-	{ID: ruleFetch, Title: "A start entry runs what it fetched, or runs it from a place that everybody may write to", Severity: minewarden.Medium, Technique: []string{"T1053.003", "T1105"},
-		Advice: "Install the program in a place of its own, by a package or a pinned hash. If nobody knows the entry: " + remove},
+	{
+		ID: ruleFetch, Title: "A start entry runs what it fetched, or runs it from a place that everybody may write to", Severity: minewarden.Medium, Technique: []string{"T1053.003", "T1105"},
+		Advice: "Install the program in a place of its own, by a package or a pinned hash. If nobody knows the entry: " + remove,
+	},
 	{ID: ruleIdle, Title: "A unit in a home directory takes the CPU time that others leave", Severity: minewarden.Medium, Technique: []string{"T1543.002", "T1496.001"}, Advice: "Miners' set-up scripts write such units. " + remove},
 	{ID: ruleHidden, Title: "A start entry runs a program with a hidden path", Severity: minewarden.Medium, Technique: []string{"T1053.003", "T1564.001"}, Advice: remove},
 	{ID: ruleGit, Title: "Git runs a program for every fetch", Severity: minewarden.High, Technique: []string{"T1546"}, Advice: "uploadpack.packObjectsHook runs as the user of the Git server. " + remove},
 	{ID: ruleService, Title: "A network service's child writes where the system starts things", Severity: minewarden.High, Technique: []string{"T1053.003", "T1543.002", "T1098.004"}, Advice: remove},
-	{ID: ruleIntrude, Title: "A start entry or key was written after a download from a bare address, or by a program in a temporary place", Severity: minewarden.High,
-		Technique: []string{"T1098.004", "T1053.003", "T1105"}, Advice: remove},
+	{
+		ID: ruleIntrude, Title: "A start entry or key was written after a download from a bare address, or by a program in a temporary place", Severity: minewarden.High,
+		Technique: []string{"T1098.004", "T1053.003", "T1105"}, Advice: remove,
+	},
 	{ID: ruleKey, Title: "A login key was added", Severity: minewarden.Low, Technique: []string{"T1098.004"}, Advice: "Check whose key it is."},
 	{ID: ruleChanged, Title: "Something that the system starts was changed", Severity: minewarden.Informational, Technique: []string{"T1053.003", "T1543.002", "T1546.004"}, Advice: "Check that an administrator meant to."},
 }

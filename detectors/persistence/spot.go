@@ -27,19 +27,52 @@ var spotDirs = [...]struct {
 	dir string
 	is  spot
 }{
-	{"/etc/cron.", cron}, {"/var/spool/cron/", cron}, {"/var/spool/at/", cron}, {"/etc/systemd/system/", unit}, {"/usr/lib/systemd/system/", unit},
-	{"/lib/systemd/system/", unit}, {"/run/systemd/system/", unit}, {"/.config/systemd/user/", unit}, {"/etc/systemd/user/", unit}, {"/usr/local/lib/systemd/system/", unit},
-	{"/etc/init.d/", startup}, {"/etc/profile.d/", profile}, {"/etc/sudoers.d/", sudoers}, {"/etc/udev/rules.d/", udev}, {"/lib/udev/rules.d/", udev},
-	{"/etc/update-motd.d/", motd}, {"/.config/autostart/", autostart}, {"/etc/xdg/autostart/", autostart},
+	{"/etc/cron.", cron},
+	{"/var/spool/cron/", cron},
+	{"/var/spool/at/", cron},
+	{"/etc/systemd/system/", unit},
+	{"/usr/lib/systemd/system/", unit},
+	{"/lib/systemd/system/", unit},
+	{"/run/systemd/system/", unit},
+	{"/.config/systemd/user/", unit},
+	{"/etc/systemd/user/", unit},
+	{"/usr/local/lib/systemd/system/", unit},
+	{"/etc/init.d/", startup},
+	{"/etc/profile.d/", profile},
+	{"/etc/sudoers.d/", sudoers},
+	{"/etc/udev/rules.d/", udev},
+	{"/lib/udev/rules.d/", udev},
+	{"/etc/update-motd.d/", motd},
+	{"/.config/autostart/", autostart},
+	{"/etc/xdg/autostart/", autostart},
 }
 
 var spotFiles = [...]struct {
 	file string
 	is   spot
 }{
-	{"/etc/crontab", cron}, {"/etc/anacrontab", cron}, {"/etc/rc.local", startup}, {"/etc/rc.d/rc.local", startup}, {"/etc/profile", profile}, {"/etc/bash.bashrc", profile}, {"/etc/bashrc", profile},
-	{"/.bashrc", profile}, {"/.bash_profile", profile}, {"/.bash_login", profile}, {"/.bash_logout", profile}, {"/.profile", profile}, {"/.zshrc", profile}, {"/.zprofile", profile}, {"/etc/zsh/zshrc", profile},
-	{"/etc/environment", profile}, {"/etc/ld.so.preload", preload}, {"/.ssh/authorized_keys", keys}, {"/.ssh/authorized_keys2", keys}, {"/etc/sudoers", sudoers}, {"/.gitconfig", gitconfig}, {"/etc/gitconfig", gitconfig},
+	{"/etc/crontab", cron},
+	{"/etc/anacrontab", cron},
+	{"/etc/rc.local", startup},
+	{"/etc/rc.d/rc.local", startup},
+	{"/etc/profile", profile},
+	{"/etc/bash.bashrc", profile},
+	{"/etc/bashrc", profile},
+	{"/.bashrc", profile},
+	{"/.bash_profile", profile},
+	{"/.bash_login", profile},
+	{"/.bash_logout", profile},
+	{"/.profile", profile},
+	{"/.zshrc", profile},
+	{"/.zprofile", profile},
+	{"/etc/zsh/zshrc", profile},
+	{"/etc/environment", profile},
+	{"/etc/ld.so.preload", preload},
+	{"/.ssh/authorized_keys", keys},
+	{"/.ssh/authorized_keys2", keys},
+	{"/etc/sudoers", sudoers},
+	{"/.gitconfig", gitconfig},
+	{"/etc/gitconfig", gitconfig},
 	{"/.config/git/config", gitconfig},
 }
 

@@ -290,8 +290,11 @@ func (s *state) factNames() string {
 		bit  uint16
 		name string
 	}{
-		{factAnonExec, "generated code"}, {factFlips, "memory switched between writable and executable"},
-		{factMSR, "wrote model-specific registers"}, {factHugePages, "asked for huge pages"}, {factLocked, "locked its memory"},
+		{factAnonExec, "generated code"},
+		{factFlips, "memory switched between writable and executable"},
+		{factMSR, "wrote model-specific registers"},
+		{factHugePages, "asked for huge pages"},
+		{factLocked, "locked its memory"},
 	} {
 		if s.facts&f.bit != 0 {
 			names = append(names, f.name)

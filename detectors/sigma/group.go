@@ -46,11 +46,10 @@ const (
 
 // groupBuilder holds what is needed only while a group is built.
 type groupBuilder struct {
-	g       *group
-	ids     map[string]int32
-	fields  func(string) int32
-	cost    []float64 // per test: how often it is true, guessed
-	commons map[string][]string
+	g      *group
+	ids    map[string]int32
+	fields func(string) int32
+	cost   []float64 // per test: how often it is true, guessed
 }
 
 func newGroup(source Logsource, rules []*Rule, fields func(string) int32) *group {

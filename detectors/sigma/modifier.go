@@ -26,11 +26,11 @@ type compiler struct {
 
 // modifiers is what the words after a field's name ask for. Their order matters only among the transformations.
 type modifiers struct {
-	mode                                     string // "", contains, startswith, endswith, re, cidr, exists, lt, lte, gt, gte, fieldref
-	position                                 string // with re and fieldref: contains, startswith, endswith
-	all, cased, neq, expand, i, m, s, anchor bool
-	transforms                               []string
-	part                                     timePart
+	mode                             string // "", contains, startswith, endswith, re, cidr, exists, lt, lte, gt, gte, fieldref
+	position                         string // with re and fieldref: contains, startswith, endswith
+	all, cased, neq, expand, i, m, s bool
+	transforms                       []string
+	part                             timePart
 }
 
 func parseModifiers(key *node, words []string) (modifiers, error) {

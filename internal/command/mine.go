@@ -199,9 +199,11 @@ func hostPort(s string) bool {
 }
 
 func algorithm(s string) bool {
-	for _, p := range [...]string{"rx/", "cn/", "cn-", "cryptonight", "randomx", "argon2/", "ghostrider", "gr", "kawpow", "ethash", "etchash", "autolykos", "equihash",
+	for _, p := range [...]string{
+		"rx/", "cn/", "cn-", "cryptonight", "randomx", "argon2/", "ghostrider", "gr", "kawpow", "ethash", "etchash", "autolykos", "equihash",
 		"x16r", "x11", "x13", "x17", "yespower", "yescrypt", "lyra2", "verthash", "progpow", "octopus", "panthera", "chukwa", "sha256d", "scrypt", "kheavyhash",
-		"astrobwt", "cuckatoo", "beamhash", "blake3", "neoscrypt", "minotaur", "allium", "hmq1725", "m7m", "power2b", "heavyhash", "flex", "verushash", "rx"} {
+		"astrobwt", "cuckatoo", "beamhash", "blake3", "neoscrypt", "minotaur", "allium", "hmq1725", "m7m", "power2b", "heavyhash", "flex", "verushash", "rx",
+	} {
 		if s == p || len(p) > 2 && strings.HasPrefix(s, p) {
 			return true
 		}

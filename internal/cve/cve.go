@@ -94,8 +94,9 @@ func Load(r io.Reader) (*List, error) {
 }
 
 func parseSpan(s string) (span, error) {
-	in, ok := strings.CutPrefix(s, "[")
-	if in, ok = strings.CutSuffix(in, ")"); !ok || !strings.HasPrefix(s, "[") {
+	in, begins := strings.CutPrefix(s, "[")
+	in, ends := strings.CutSuffix(in, ")")
+	if !begins || !ends {
 		return span{}, fmt.Errorf("range %q: write [from,to)", s)
 	}
 	a, b, ok := strings.Cut(in, ",")

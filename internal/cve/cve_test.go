@@ -36,9 +36,15 @@ func TestParse(t *testing.T) {
 		in, same string
 		distro   bool
 	}{
-		{"1.10.5+ent", "1.10.5", false}, {"20.10.24+dfsg1", "20.10.24", true}, {"5:20.10.24~3-0~debian-bookworm", "20.10.24", false},
-		{"18.09.1-ce", "18.9.1", false}, {"1.1.4-0ubuntu1.1", "1.1.4", true}, {"1.1.12-r3", "1.1.12", true},
-		{"v1.26.0", "1.26.0", false}, {"1.26.0+dev-12-gabcdef", "1.26", false}, {"1.1.12-1.el9", "1.1.12", true},
+		{"1.10.5+ent", "1.10.5", false},
+		{"20.10.24+dfsg1", "20.10.24", true},
+		{"5:20.10.24~3-0~debian-bookworm", "20.10.24", false},
+		{"18.09.1-ce", "18.9.1", false},
+		{"1.1.4-0ubuntu1.1", "1.1.4", true},
+		{"1.1.12-r3", "1.1.12", true},
+		{"v1.26.0", "1.26.0", false},
+		{"1.26.0+dev-12-gabcdef", "1.26", false},
+		{"1.1.12-1.el9", "1.1.12", true},
 	} {
 		v, err := Parse(tc.in)
 		if err != nil {
@@ -68,14 +74,29 @@ func TestMatch(t *testing.T) {
 		product, version, id string
 		want                 bool
 	}{
-		{"nomad", "1.5.2", "CVE-2023-1782", true}, {"nomad", "1.5.3", "CVE-2023-1782", false}, {"nomad", "1.4.9", "CVE-2023-1782", false},
-		{"nomad", "1.9.1", "CVE-2024-10975", true}, {"nomad", "1.9.3", "CVE-2024-12678", true}, {"nomad", "1.10.1", "CVE-2025-4922", true},
-		{"nomad", "1.10.5", "CVE-2025-4922", false}, {"nomad", "1.10.5", "CVE-2026-6959", true},
-		{"consul", "1.20.0", "CVE-2024-10005", true}, {"consul", "1.21.0", "CVE-2025-11374", true}, {"consul", "1.22.5", "CVE-2026-2808", false},
-		{"docker", "20.10.24+dfsg1", "CVE-2024-41110", true}, {"docker", "27.1.1", "CVE-2024-41110", false}, {"docker", "26.1.4", "CVE-2024-41110", true},
-		{"runc", "1.1.11", "CVE-2024-21626", true}, {"runc", "1.1.12", "CVE-2024-21626", false}, {"runc", "1.3.2", "CVE-2025-31133", true},
-		{"gitea", "1.4.0", "Gitea 1.4.0 LFS", true}, {"gitea", "1.5.1", "CVE-2018-18926", true}, {"gitea", "1.26.2", "CVE-2026-20896", true},
-		{"gitea", "1.27.1", "CVE-2026-60004", true}, {"gitea", "1.27.2", "CVE-2026-60004", false}, {"gitea", "1.16.6", "CVE-2022-30781", true},
+		{"nomad", "1.5.2", "CVE-2023-1782", true},
+		{"nomad", "1.5.3", "CVE-2023-1782", false},
+		{"nomad", "1.4.9", "CVE-2023-1782", false},
+		{"nomad", "1.9.1", "CVE-2024-10975", true},
+		{"nomad", "1.9.3", "CVE-2024-12678", true},
+		{"nomad", "1.10.1", "CVE-2025-4922", true},
+		{"nomad", "1.10.5", "CVE-2025-4922", false},
+		{"nomad", "1.10.5", "CVE-2026-6959", true},
+		{"consul", "1.20.0", "CVE-2024-10005", true},
+		{"consul", "1.21.0", "CVE-2025-11374", true},
+		{"consul", "1.22.5", "CVE-2026-2808", false},
+		{"docker", "20.10.24+dfsg1", "CVE-2024-41110", true},
+		{"docker", "27.1.1", "CVE-2024-41110", false},
+		{"docker", "26.1.4", "CVE-2024-41110", true},
+		{"runc", "1.1.11", "CVE-2024-21626", true},
+		{"runc", "1.1.12", "CVE-2024-21626", false},
+		{"runc", "1.3.2", "CVE-2025-31133", true},
+		{"gitea", "1.4.0", "Gitea 1.4.0 LFS", true},
+		{"gitea", "1.5.1", "CVE-2018-18926", true},
+		{"gitea", "1.26.2", "CVE-2026-20896", true},
+		{"gitea", "1.27.1", "CVE-2026-60004", true},
+		{"gitea", "1.27.2", "CVE-2026-60004", false},
+		{"gitea", "1.16.6", "CVE-2022-30781", true},
 	} {
 		ms, err := l.Match(tc.product, tc.version)
 		if err != nil {

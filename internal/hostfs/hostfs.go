@@ -265,7 +265,7 @@ func ParseUnit(file, text string) []Command {
 func expand(argv []string, env map[string]string) []string {
 	var out []string
 	for _, a := range argv {
-		if name, ok := strings.CutPrefix(a, "$"); ok && !strings.HasPrefix(name, "{") && strings.IndexAny(name, "/.") < 0 {
+		if name, ok := strings.CutPrefix(a, "$"); ok && !strings.HasPrefix(name, "{") && !strings.ContainsAny(name, "/.") {
 			if v, ok := env[name]; ok {
 				out = append(out, shady.Fields(v)...)
 				continue

@@ -140,7 +140,7 @@ func Threads(pid int32) ([]Stat, error) {
 		return nil, fmt.Errorf("threads of pid %d: %w", pid, err)
 	}
 	names, err := d.Readdirnames(maxThreads)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = nil
 	}
 	if err = errors.Join(err, d.Close()); err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ESRCH) {

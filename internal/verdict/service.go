@@ -51,7 +51,8 @@ func Transport(b *Builder, c *probe.Client, ruleTLS, ruleMTLS, ruleCert string, 
 		return
 	}
 	b.Fail(Claim{Rule: ruleCert, Proof: "the certificate is " + strings.Join(bad, ", "), Evidence: []minewarden.Evidence{
-		{Key: "subject", Value: f.Subject}, {Key: "sha256", Value: f.SHA256}, {Key: "expires", Value: f.NotAfter.UTC().Format("2006-01-02")}}})
+		{Key: "subject", Value: f.Subject}, {Key: "sha256", Value: f.SHA256}, {Key: "expires", Value: f.NotAfter.UTC().Format("2006-01-02")},
+	}})
 }
 
 // CVE judges version. Entries that need a feature count only when has tells that it is there; nil: not known, so they are

@@ -190,8 +190,10 @@ func (b *Builder) Verdict() minewarden.Verdict {
 	}
 	if b.lost > 0 {
 		last := &b.v.Checks[len(b.v.Checks)-1]
-		*last = minewarden.Check{Rule: last.Rule, Status: minewarden.StatusUnknown, Subject: b.Subject(),
-			Proof: fmt.Sprintf("%d more checks than the limit of %d were left out", b.lost+1, maxChecks)}
+		*last = minewarden.Check{
+			Rule: last.Rule, Status: minewarden.StatusUnknown, Subject: b.Subject(),
+			Proof: fmt.Sprintf("%d more checks than the limit of %d were left out", b.lost+1, maxChecks),
+		}
 	}
 	return b.v
 }

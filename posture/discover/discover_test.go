@@ -34,8 +34,14 @@ func TestKnowsByAnswer(t *testing.T) {
 		product, state string
 		tls, open      bool
 	}{
-		{"nomad", "insecure", false, true}, {"nomad", "hardened", true, false}, {"consul", "insecure", false, true}, {"consul", "hardened", true, false},
-		{"docker", "insecure", false, true}, {"docker", "insecure", true, true}, {"gitea", "insecure", false, false}, {"gitea", "hardened", false, false},
+		{"nomad", "insecure", false, true},
+		{"nomad", "hardened", true, false},
+		{"consul", "insecure", false, true},
+		{"consul", "hardened", true, false},
+		{"docker", "insecure", false, true},
+		{"docker", "insecure", true, true},
+		{"gitea", "insecure", false, false},
+		{"gitea", "hardened", false, false},
 	} {
 		t.Run(tc.product+" "+tc.state, func(t *testing.T) {
 			dir := audittest.Fixtures(t, tc.product, tc.state)

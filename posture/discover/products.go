@@ -38,8 +38,11 @@ func Talks() []Talk {
 func Products() []Fingerprint {
 	const self = "/v1/acl/token/self"
 	out := []Fingerprint{
-		{Product: "nomad", Path: self, Match: matchNomad}, {Product: "consul", Path: self, Match: matchConsul}, {Product: "docker", Path: "/version", Match: matchDocker},
-		{Product: "gitea", Path: "/api/v1/version", Match: matchGitea}, {Product: "gitea", Path: "/", Match: matchGiteaPage},
+		{Product: "nomad", Path: self, Match: matchNomad},
+		{Product: "consul", Path: self, Match: matchConsul},
+		{Product: "docker", Path: "/version", Match: matchDocker},
+		{Product: "gitea", Path: "/api/v1/version", Match: matchGitea},
+		{Product: "gitea", Path: "/", Match: matchGiteaPage},
 	}
 	for _, s := range exposed.Services() {
 		if s.Path == "" {

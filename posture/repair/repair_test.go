@@ -52,16 +52,28 @@ func TestApply(t *testing.T) {
 		{"hcl new block at the end", "a = 1", []minewarden.Edit{set(H, true, "acl", "enabled")}, "a = 1\nacl {\n  enabled = true\n}\n"},
 		{"hcl one-line block", "ports { http = 1 }\n", []minewarden.Edit{set(H, 2, "ports", "rpc")}, "ports {\n  http = 1\n  rpc = 2\n}\n"},
 		{"hcl empty block", "acl {}\n", []minewarden.Edit{set(H, true, "acl", "enabled")}, "acl {\n  enabled = true\n}\n"},
-		{"hcl labelled", "plugin \"docker\" {\n}\nplugin \"raw_exec\" {\n  config {\n    enabled = true\n  }\n}\n", []minewarden.Edit{set(H, false, "plugin", "raw_exec", "config", "enabled")},
-			"plugin \"docker\" {\n}\nplugin \"raw_exec\" {\n  config {\n    enabled = false\n  }\n}\n"},
-		{"hcl new labelled block", "a = 1\n", []minewarden.Edit{set(H, false, "plugin", "raw_exec", "config", "enabled")},
-			"a = 1\nplugin \"raw_exec\" {\n  config {\n    enabled = false\n  }\n}\n"},
-		{"hcl map as expression", "client {\n  options = {\n    # why\n    \"driver.raw_exec.enable\" = \"1\"\n  }\n}\n", []minewarden.Edit{set(H, "0", "client", "options", "driver.raw_exec.enable")},
-			"client {\n  options = {\n    # why\n    \"driver.raw_exec.enable\" = \"0\"\n  }\n}\n"},
+		{
+			"hcl labelled", "plugin \"docker\" {\n}\nplugin \"raw_exec\" {\n  config {\n    enabled = true\n  }\n}\n",
+			[]minewarden.Edit{set(H, false, "plugin", "raw_exec", "config", "enabled")},
+			"plugin \"docker\" {\n}\nplugin \"raw_exec\" {\n  config {\n    enabled = false\n  }\n}\n",
+		},
+		{
+			"hcl new labelled block", "a = 1\n",
+			[]minewarden.Edit{set(H, false, "plugin", "raw_exec", "config", "enabled")},
+			"a = 1\nplugin \"raw_exec\" {\n  config {\n    enabled = false\n  }\n}\n",
+		},
+		{
+			"hcl map as expression", "client {\n  options = {\n    # why\n    \"driver.raw_exec.enable\" = \"1\"\n  }\n}\n",
+			[]minewarden.Edit{set(H, "0", "client", "options", "driver.raw_exec.enable")},
+			"client {\n  options = {\n    # why\n    \"driver.raw_exec.enable\" = \"0\"\n  }\n}\n",
+		},
 		{"hcl delete", "a = 1\nencrypt = \"x\" # key\nb = 2\n", []minewarden.Edit{del(H, "encrypt")}, "a = 1\nb = 2\n"},
 		{"hcl delete block", "a = 1\nports {\n  http = 1\n}\nb = 2\n", []minewarden.Edit{del(H, "ports")}, "a = 1\nb = 2\n"},
-		{"hcl tabs and crlf", "acl {\r\n\tenabled = false\r\n}\r\n", []minewarden.Edit{set(H, true, "acl", "enabled"), set(H, "deny", "acl", "default_policy")},
-			"acl {\r\n\tenabled = true\r\n\tdefault_policy = \"deny\"\r\n}\r\n"},
+		{
+			"hcl tabs and crlf", "acl {\r\n\tenabled = false\r\n}\r\n",
+			[]minewarden.Edit{set(H, true, "acl", "enabled"), set(H, "deny", "acl", "default_policy")},
+			"acl {\r\n\tenabled = true\r\n\tdefault_policy = \"deny\"\r\n}\r\n",
+		},
 		{"hcl the later block wins", "acl {\n  enabled = true\n}\nacl {\n  enabled = false\n}\n", []minewarden.Edit{set(H, true, "acl", "enabled")}, "acl {\n  enabled = true\n}\nacl {\n  enabled = true\n}\n"},
 		{"hcl list", "bind = [\"0.0.0.0\"]\n", []minewarden.Edit{set(H, []string{"127.0.0.1", "::1"}, "bind")}, "bind = [\"127.0.0.1\", \"::1\"]\n"},
 
@@ -83,10 +95,16 @@ func TestApply(t *testing.T) {
 		{"ini crlf", "[a]\r\nb=1\r\n", []minewarden.Edit{set(I, 2, "a", "b"), set(I, 3, "a", "c")}, "[a]\r\nb=2\r\nc = 3\r\n"},
 		{"ini twice", "[a]\nb = 1\nb = 2\n", []minewarden.Edit{set(I, 3, "a", "b")}, "[a]\nb = 3\nb = 3\n"},
 
-		{"systemd", "[Service]\nExecStart=/usr/bin/dockerd -H fd:// \\\n  -H tcp://0.0.0.0:2375\nRestart=always\n", []minewarden.Edit{set(S, "/usr/bin/dockerd -H fd://", "Service", "ExecStart")},
-			"[Service]\nExecStart=/usr/bin/dockerd -H fd://\nRestart=always\n"},
-		{"systemd reset and set", "[Service]\nExecStart=\nExecStart=/usr/bin/dockerd -H tcp://0.0.0.0:2375\n", []minewarden.Edit{set(S, []string{"", "/usr/bin/dockerd"}, "Service", "ExecStart")},
-			"[Service]\nExecStart=\nExecStart=/usr/bin/dockerd\n"},
+		{
+			"systemd", "[Service]\nExecStart=/usr/bin/dockerd -H fd:// \\\n  -H tcp://0.0.0.0:2375\nRestart=always\n",
+			[]minewarden.Edit{set(S, "/usr/bin/dockerd -H fd://", "Service", "ExecStart")},
+			"[Service]\nExecStart=/usr/bin/dockerd -H fd://\nRestart=always\n",
+		},
+		{
+			"systemd reset and set", "[Service]\nExecStart=\nExecStart=/usr/bin/dockerd -H tcp://0.0.0.0:2375\n",
+			[]minewarden.Edit{set(S, []string{"", "/usr/bin/dockerd"}, "Service", "ExecStart")},
+			"[Service]\nExecStart=\nExecStart=/usr/bin/dockerd\n",
+		},
 
 		{"sshd", "#PermitRootLogin yes\nPort 22\nMatch User x\n  PermitRootLogin yes\n", []minewarden.Edit{set(K, "no", "PermitRootLogin")}, "#PermitRootLogin yes\nPermitRootLogin no\nPort 22\nMatch User x\n  PermitRootLogin yes\n"},
 		{"sshd any case", "permitrootlogin yes\n", []minewarden.Edit{set(K, "no", "PermitRootLogin")}, "permitrootlogin no\n"},

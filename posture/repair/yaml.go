@@ -59,8 +59,11 @@ func editYAML(data []byte, e minewarden.Edit, value any) ([]byte, error) {
 // verifyYAML reads the result again: an edit that was placed wrongly shows here, not in production.
 func verifyYAML(out []byte, doc int, key []string, e minewarden.Edit, value any) error {
 	docs, err := yamltree.Parse(out)
-	if err != nil || doc >= len(docs) {
-		return fmt.Errorf("%w: the repaired text is not YAML (%v)", ErrByHand, err)
+	if err != nil {
+		return fmt.Errorf("%w: the repaired text is not YAML: %w", ErrByHand, err)
+	}
+	if doc >= len(docs) {
+		return fmt.Errorf("%w: the repaired text lost a document", ErrByHand)
 	}
 	n := docs[doc]
 	for _, k := range key {

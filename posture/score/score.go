@@ -74,8 +74,10 @@ func Of(target string, v minewarden.Verdict, rules []minewarden.Rule, now time.T
 	limit := 100.0
 	for _, c := range v.Checks {
 		rule := text[c.Rule]
-		it := Item{Rule: c.Rule, Title: rule.Title, Severity: rule.Severity, Status: c.Status, Subject: where(c.Subject), Proof: c.Proof,
-			Why: rule.Why, Advice: rule.Advice, References: rule.References}
+		it := Item{
+			Rule: c.Rule, Title: rule.Title, Severity: rule.Severity, Status: c.Status, Subject: where(c.Subject), Proof: c.Proof,
+			Why: rule.Why, Advice: rule.Advice, References: rule.References,
+		}
 		if c.Repair != nil {
 			it.Repair, it.Summary = c.Repair.Config, c.Repair.Summary
 		}

@@ -236,8 +236,10 @@ func receiptOf(a *minewarden.Action, h held, boot string) minewarden.Receipt {
 	if err != nil {
 		b = []byte("{}") // cannot be: numbers and paths
 	}
-	return minewarden.Receipt{Action: *a, Who: a.Params[ParamWho], Why: a.Params[ParamWhy],
-		State: map[string]string{"held": string(b), "boot": boot}}
+	return minewarden.Receipt{
+		Action: *a, Who: a.Params[ParamWho], Why: a.Params[ParamWhy],
+		State: map[string]string{"held": string(b), "boot": boot},
+	}
 }
 
 // Undo implements minewarden.Undoer: it lets go on exactly what the action stopped.

@@ -176,8 +176,10 @@ func TestWeakMembersAreLeftAlone(t *testing.T) {
 
 func TestContainerID(t *testing.T) {
 	id := strings.Repeat("0a", 32)
-	for _, path := range []string{"/docker/" + id, "/system.slice/docker-" + id + ".scope", "/kubepods/besteffort/pod1/" + id,
-		"/kubepods.slice/cri-containerd-" + id + ".scope", "/machine.slice/libpod-" + id + ".scope/container"} {
+	for _, path := range []string{
+		"/docker/" + id, "/system.slice/docker-" + id + ".scope", "/kubepods/besteffort/pod1/" + id,
+		"/kubepods.slice/cri-containerd-" + id + ".scope", "/machine.slice/libpod-" + id + ".scope/container",
+	} {
 		if got := containerID(path); got != id {
 			t.Errorf("%s: %q", path, got)
 		}

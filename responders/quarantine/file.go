@@ -86,8 +86,10 @@ func openDir(t *target) (dir int, name string, err error) {
 	if parent == "" {
 		parent = "."
 	}
-	dir, err = unix.Openat2(root, parent, &unix.OpenHow{Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS})
+	dir, err = unix.Openat2(root, parent, &unix.OpenHow{
+		Flags:   unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
+	})
 	if err != nil {
 		return -1, "", fmt.Errorf("open the directory of %q: %w", t.Path, err)
 	}

@@ -91,9 +91,11 @@ func (r *Responder) Plan(ctx context.Context, inc minewarden.Incident) ([]minewa
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		a := minewarden.Action{ID: Op + "-" + rand.Text(), Responder: Name, Op: Op, Incident: inc.ID, Reversible: true,
+		a := minewarden.Action{
+			ID: Op + "-" + rand.Text(), Responder: Name, Op: Op, Incident: inc.ID, Reversible: true,
 			Target:  minewarden.Subject{Type: minewarden.SubjectFile, ID: c.Path, Host: inc.Host},
-			Summary: fmt.Sprintf("move %q of incident %s into quarantine", c.Path, inc.ID)}
+			Summary: fmt.Sprintf("move %q of incident %s into quarantine", c.Path, inc.ID),
+		}
 		f, refused, err := openTarget(&c, "")
 		if errors.Is(err, os.ErrNotExist) {
 			continue // gone, or in a container that is

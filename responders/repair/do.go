@@ -62,8 +62,11 @@ func (r *responder) Do(_ context.Context, a minewarden.Action) (minewarden.Recei
 		return rc, fmt.Errorf("repair %q: not an absolute path", path)
 	}
 	var edits []minewarden.Edit
-	if err := json.Unmarshal([]byte(a.Params["edits"]), &edits); err != nil || len(edits) == 0 {
-		return rc, fmt.Errorf("repair %s: the action holds no edits (%v)", path, err)
+	if err := json.Unmarshal([]byte(a.Params["edits"]), &edits); err != nil {
+		return rc, fmt.Errorf("repair %s: the action's edits: %w", path, err)
+	}
+	if len(edits) == 0 {
+		return rc, fmt.Errorf("repair %s: the action holds no edits", path)
 	}
 	before, st, err := read(path)
 	if errors.Is(err, fs.ErrNotExist) && a.Params["exists"] == "false" {
@@ -308,9 +311,11 @@ func (r *responder) Records(ctx context.Context) ([]minewarden.Receipt, error) {
 			bad = errors.Join(bad, fmt.Errorf("read repair %s: %w", name, err))
 			continue
 		}
-		out = append(out, minewarden.Receipt{Action: rec.Action, Started: rec.Time, Done: rec.Time, OK: true,
+		out = append(out, minewarden.Receipt{
+			Action: rec.Action, Started: rec.Time, Done: rec.Time, OK: true,
 			Result: "repaired; the backup is in " + folder, State: map[string]string{"backup": folder}, Who: rec.Action.Params["who"], Why: rec.Action.Params["why"],
-			Undone: rec.Undone, UndoneBy: rec.UndoneBy})
+			Undone: rec.Undone, UndoneBy: rec.UndoneBy,
+		})
 	}
 	slices.SortFunc(out, func(a, b minewarden.Receipt) int {
 		if c := a.Done.Compare(b.Done); c != 0 {

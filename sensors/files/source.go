@@ -198,8 +198,11 @@ func operations(mask uint64) []string {
 		bits uint64
 		op   string
 	}{
-		{unix.FAN_MOVED_FROM, "rename"}, {unix.FAN_DELETE, "delete"}, {unix.FAN_CREATE | unix.FAN_MOVED_TO, "create"},
-		{unix.FAN_CLOSE_WRITE, "modify"}, {unix.FAN_ATTRIB, "chmod"},
+		{unix.FAN_MOVED_FROM, "rename"},
+		{unix.FAN_DELETE, "delete"},
+		{unix.FAN_CREATE | unix.FAN_MOVED_TO, "create"},
+		{unix.FAN_CLOSE_WRITE, "modify"},
+		{unix.FAN_ATTRIB, "chmod"},
 	} {
 		if mask&m.bits != 0 {
 			ops = append(ops, m.op)

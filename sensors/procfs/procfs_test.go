@@ -63,11 +63,9 @@ func TestBusyThreadsAreReported(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		runtime.LockOSThread()
-		for {
-			select {
-			case <-stop:
+		for spin := 0; ; spin++ {
+			if spin&0xffff == 0 && closed(stop) {
 				return
-			default:
 			}
 		}
 	})
@@ -96,11 +94,9 @@ func TestMemoryOfTheBusy(t *testing.T) {
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		for {
-			select {
-			case <-stop:
+		for spin := 0; ; spin++ {
+			if spin&0xffff == 0 && closed(stop) {
 				return
-			default:
 			}
 		}
 	})
@@ -262,4 +258,14 @@ func BenchmarkLook(b *testing.B) {
 			}
 		}
 	})
+}
+
+// closed reports whether c was closed.
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }

@@ -38,8 +38,10 @@ func Incident(i int) minewarden.Incident {
 	inc := minewarden.Incident{
 		ID: fmt.Sprintf("i%05d", i), Subject: subject, State: state, Severity: sev, Score: 0.5, Opened: at, Updated: at, Changed: at,
 		Host: fmt.Sprintf("host-%d", i%2), Root: "process " + key.String(),
-		Members: []minewarden.Member{{Key: key, Name: "m", Exe: fmt.Sprintf("/tmp/.x%d", i), Args: []string{"-o", "pool"}, Since: at,
-			Container: minewarden.Container{Runtime: "docker", ID: "c0ffee"}}},
+		Members: []minewarden.Member{{
+			Key: key, Name: "m", Exe: fmt.Sprintf("/tmp/.x%d", i), Args: []string{"-o", "pool"}, Since: at,
+			Container: minewarden.Container{Runtime: "docker", ID: "c0ffee"},
+		}},
 		Actions: []minewarden.Receipt{{Action: minewarden.Action{ID: "a", Op: "freeze"}, Started: at, OK: true, State: map[string]string{"k": "v"}}},
 		Notes:   []minewarden.Note{{Time: at, Who: "ada", Text: "seen"}},
 	}
@@ -147,8 +149,10 @@ func queries(t *testing.T, s minewarden.Store) {
 		"not a wildcard":  {minewarden.Query{Text: "r%100"}, func(int) bool { return false }},
 		"nor this":        {minewarden.Query{Text: "_it_"}, func(int) bool { return false }},
 		"quotes":          {minewarden.Query{Text: `"' OR 1=1 --`}, func(int) bool { return false }},
-		"several": {minewarden.Query{States: []minewarden.State{minewarden.Open}, Severity: minewarden.Medium, Host: "host-0", Text: "rig"},
-			func(i int) bool { return i%3 == 0 && i%5 >= 2 && i%2 == 0 }},
+		"several": {
+			minewarden.Query{States: []minewarden.State{minewarden.Open}, Severity: minewarden.Medium, Host: "host-0", Text: "rig"},
+			func(i int) bool { return i%3 == 0 && i%5 >= 2 && i%2 == 0 },
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			want := []string{}
