@@ -116,11 +116,9 @@ func (a *Agent) open(ctx context.Context) (err error) {
 	if aside := a.store.Aside(); aside != "" {
 		a.log.Error("the incident store was damaged; a new one was begun", "kept", aside)
 	}
-	var all []minewarden.Rule
-	for _, r := range a.rules.All() {
-		all = append(all, r)
-	}
-	a.keeper = incidents.NewKeeper(a.store, incidents.Config{Host: HostName(), Rules: all}, a.log, func(inc minewarden.Incident) { a.policy.offer(inc) })
+	a.keeper = incidents.NewKeeper(a.store, incidents.Config{
+		Host: HostName(), Rules: a.rules.Fixed(), Rule: func(id string) (minewarden.Rule, bool) { return a.rules.Get(id), true },
+	}, a.log, func(inc minewarden.Incident) { a.policy.offer(inc) })
 	if err = a.keeper.Load(ctx); err != nil {
 		return err
 	}

@@ -34,6 +34,8 @@ const fileJoin = 24 * time.Hour
 type Config struct {
 	Host  string            // of findings that do not name one
 	Rules []minewarden.Rule // of all detectors; a finding of an unknown rule counts as informational
+	// Rule finds those that are not among Rules because they change while the agent runs; nil: there are none. It must be fast.
+	Rule func(id string) (minewarden.Rule, bool)
 	// Suppress says that a finding is known and of no interest, and why. It is called for each finding: it must be fast.
 	Suppress func(f *minewarden.Finding, r minewarden.Rule) (reason string, suppressed bool)
 }
@@ -99,6 +101,9 @@ func ID(host, root string) string {
 func (c *Correlator) Finding(f *minewarden.Finding) string {
 	c.stats.Findings++
 	rule, ok := c.rules[f.Rule]
+	if !ok && c.config.Rule != nil {
+		rule, ok = c.config.Rule(f.Rule)
+	}
 	if !ok {
 		rule = minewarden.Rule{ID: f.Rule, Title: f.Rule}
 	}
