@@ -45,12 +45,10 @@ cross: ## both architectures
 	GOARCH=arm64 $(GO) vet ./...
 
 fuzz: ## every fuzz target for FUZZTIME
-	@set -e; for p in $$($(GO) list ./...); do \
-	  for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do \
-	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; done; done
+	@.ci/fuzz $(FUZZTIME)
 
-fuzz-smoke: ## every fuzz target for a second
-	@$(MAKE) --no-print-directory fuzz FUZZTIME=1s
+fuzz-smoke: ## every fuzz target for 300 inputs
+	@.ci/fuzz 300x
 
 check: deps generated lint cross test fuzz-smoke ## all that CI asks
 
