@@ -35,7 +35,7 @@ type Config struct {
 
 // Default returns the configuration that New starts from.
 func Default() Config {
-	return Config{Snaplen: 16 << 10, BufferMiB: 32, Flows: 1 << 18}
+	return Config{Snaplen: 16 << 10, BufferMiB: 12, Flows: 1 << 18}
 }
 
 func (c *Config) validate() error {
