@@ -190,7 +190,7 @@ func (c *compiler) expand(v *node) ([]string, error) {
 			values = []string{"%" + name + "%"} // a command line that names the variable, not a placeholder
 		}
 		if len(values) == 0 {
-			return nil, v.errorf("the placeholder %%%s%% has no values: list them in the configuration under sigma: placeholders", name)
+			return nil, v.errorf("the placeholder %%%s%% has no values: list them in the configuration under detectors: sigma: placeholders", name)
 		}
 		if len(values) > maxPlaceholder || len(done)*len(values) > maxPlaceholder {
 			return nil, v.errorf("the placeholders of %q make more than %d values", v.text, maxPlaceholder)
