@@ -14,7 +14,6 @@ import (
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/config"
 	"github.com/minewarden/minewarden/incidents"
-	"github.com/minewarden/minewarden/indicators"
 	"github.com/minewarden/minewarden/internal/host"
 	"github.com/minewarden/minewarden/internal/recording"
 	"github.com/minewarden/minewarden/pipeline"
@@ -27,21 +26,22 @@ type Agent struct {
 	log    *slog.Logger
 	notice Notice
 
-	store  *sqlite.Store
-	keeper *incidents.Keeper
-	desk   *Desk
-	policy *policy
-	guard  *guard // nil: connections are not refused
-	makers *Makers
-	rules  *Rules
-	runner *pipeline.Runner
-	hasher *host.Hasher
-	facts  *thisHost
-	record *os.File
-	watch  []string                  // names of the sensors
-	wants  [minewarden.NumKinds]bool // kinds that the correlator follows
-	losses uint64                    // findings that could not be told to Notice in time
-	tell   chan func()
+	store      *sqlite.Store
+	keeper     *incidents.Keeper
+	desk       *Desk
+	policy     *policy
+	guard      *guard // nil: connections are not refused
+	indicators *liveIndicators
+	makers     *Makers
+	rules      *Rules
+	runner     *pipeline.Runner
+	hasher     *host.Hasher
+	facts      *thisHost
+	record     *os.File
+	watch      []string                  // names of the sensors
+	wants      [minewarden.NumKinds]bool // kinds that the correlator follows
+	losses     uint64                    // findings that could not be told to Notice in time
+	tell       chan func()
 }
 
 // Notice is told what happens, from one goroutine; each function may be nil. It may block: what it cannot take in time is counted, and the incident has
@@ -81,16 +81,15 @@ func NewAgent(ctx context.Context, cfg *config.Config, log *slog.Logger, notice 
 	if err != nil {
 		return nil, err
 	}
-	set, err := LoadIndicators(cfg.Data)
-	if err != nil {
+	if a.indicators, err = newLiveIndicators(cfg.Data, log); err != nil {
 		return nil, err
 	}
 	if err := a.open(ctx); err != nil {
 		return nil, err
 	}
-	a.guard = newGuard(cfg, a.desk, set, log)
+	a.guard = newGuard(cfg, a.desk, a.indicators.set.Load(), log)
 	pipe := pipeline.New(pipeline.Options{
-		Log: log, Boot: boot, HostName: HostName(), Host: a.facts, Detectors: dets, Match: set.Match,
+		Log: log, Boot: boot, HostName: HostName(), Host: a.facts, Detectors: dets, Match: a.indicators.Match,
 		Tap: a.taps(), Finding: a.finding,
 	})
 	a.runner = pipeline.NewRunner(pipe, log, time.Now, watch)
@@ -232,6 +231,11 @@ func (a *Agent) Run(ctx context.Context) error {
 	all.Go(func() { a.hasher.Run(ctx) })
 	all.Go(func() { a.policy.run(ctx) })
 	all.Go(func() { a.makers.Watch(ctx) })
+	all.Go(func() {
+		if err := a.indicators.watch(ctx, a.guard.replace); err != nil {
+			a.log.Error("indicators that change are not read", "error", err)
+		}
+	})
 	if a.guard != nil {
 		all.Go(func() { a.guard.run(ctx) })
 	}
@@ -272,9 +276,4 @@ func (a *Agent) Close() error {
 		err = errors.Join(err, a.record.Close())
 	}
 	return err
-}
-
-// LoadIndicators returns the embedded pools and the lists below the data directory.
-func LoadIndicators(data string) (*indicators.Set, error) {
-	return indicators.Load(filepath.Join(data, "indicators"))
 }

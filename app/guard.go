@@ -55,10 +55,22 @@ func (g *guard) observe(ev *minewarden.Event) {
 	if !ok || !d.Response || len(d.Addrs) == 0 {
 		return
 	}
-	name, aliases, addrs := d.Name, d.Names, d.Addrs
+	name, aliases, addrs, ttl := d.Name, d.Names, d.Addrs, time.Duration(d.TTL)*time.Second
 	g.enqueue(func(context.Context) {
-		if err := g.kernel.ObserveDNS(name, aliases, addrs, 0); err != nil {
+		if err := g.kernel.ObserveDNS(name, aliases, addrs, ttl); err != nil {
 			g.log.Error("a DNS answer is not followed", "name", name, "error", err)
+		}
+	})
+}
+
+// replace refuses what a changed list says. A nil guard refuses nothing.
+func (g *guard) replace(set *indicators.Set) {
+	if g == nil {
+		return
+	}
+	g.enqueue(func(context.Context) {
+		if err := g.kernel.Replace(set); err != nil {
+			g.log.Error("changed indicators are not refused", "error", err)
 		}
 	})
 }

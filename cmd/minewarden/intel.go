@@ -35,7 +35,7 @@ func newIntel() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "intel", Short: "Add, list, match and update indicators: pools, addresses, hashes, wallets", Args: cobra.NoArgs,
 		Long: "Indicators come with the program, are added one by one, or come in lists: plain, hosts files or CSV, from files and https URLs.\n" +
-			"They are kept below indicators/ in the data directory. A running agent reads them when it starts.",
+			"They are kept below indicators/ in the data directory. A running agent reads them anew when they change.",
 	}
 	cmd.PersistentFlags().StringVar(&f.config, "config", "", "configuration file")
 	cmd.PersistentFlags().StringVar(&f.data, "data", "", "data directory of the agent")

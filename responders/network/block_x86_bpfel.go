@@ -49,7 +49,6 @@ const (
 	blockMapEndpoints   = "endpoints"
 	blockMapExempt      = "exempt"
 	blockMapPorts       = "ports"
-	blockMapRefusals    = "refusals"
 	blockMapState       = "state"
 	blockMapTrees       = "trees"
 	blockProgConnect4   = "connect4"
@@ -118,7 +117,6 @@ type blockMapSpecs struct {
 	Endpoints *ebpf.MapSpec `ebpf:"endpoints"`
 	Exempt    *ebpf.MapSpec `ebpf:"exempt"`
 	Ports     *ebpf.MapSpec `ebpf:"ports"`
-	Refusals  *ebpf.MapSpec `ebpf:"refusals"`
 	State     *ebpf.MapSpec `ebpf:"state"`
 	Trees     *ebpf.MapSpec `ebpf:"trees"`
 }
@@ -157,7 +155,6 @@ type blockMaps struct {
 	Endpoints *ebpf.Map `ebpf:"endpoints"`
 	Exempt    *ebpf.Map `ebpf:"exempt"`
 	Ports     *ebpf.Map `ebpf:"ports"`
-	Refusals  *ebpf.Map `ebpf:"refusals"`
 	State     *ebpf.Map `ebpf:"state"`
 	Trees     *ebpf.Map `ebpf:"trees"`
 }
@@ -169,7 +166,6 @@ func (m *blockMaps) Close() error {
 		m.Endpoints,
 		m.Exempt,
 		m.Ports,
-		m.Refusals,
 		m.State,
 		m.Trees,
 	)

@@ -37,17 +37,6 @@ struct state {
 	u64 refused[REASONS];
 };
 
-struct refusal {
-	u64 at; // CLOCK_BOOTTIME
-	u32 tgid;
-	u32 reason;
-	u32 addr[4];
-	u16 port;
-	u16 protocol;
-	char comm[16];
-	u32 pad;
-};
-
 // Values are when the entry ends on CLOCK_BOOTTIME; 0: never.
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
@@ -95,11 +84,6 @@ struct {
 	__type(key, u32);
 	__type(value, struct state);
 } state SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 256 * 1024);
-} refusals SEC(".maps");
 
 // Set where the kernel takes them; where not, the code below is not there for the verifier.
 const volatile u8 with_trees = 1;
@@ -182,7 +166,6 @@ static __always_inline int decide(struct prefix *p, struct bpf_sock_addr *ctx)
 	u16 port = __builtin_bswap16((u16)ctx->user_port);
 	u32 zero = 0;
 	struct state *s = bpf_map_lookup_elem(&state, &zero);
-	struct refusal *r;
 	int reason;
 
 	if (!s)
@@ -192,21 +175,6 @@ static __always_inline int decide(struct prefix *p, struct bpf_sock_addr *ctx)
 	if (reason < 0 || reason >= REASONS)
 		return 1;
 	__sync_fetch_and_add(&s->refused[reason], 1);
-	r = bpf_ringbuf_reserve(&refusals, sizeof(*r), 0);
-	if (r) {
-		r->at = bpf_ktime_get_boot_ns();
-		r->tgid = bpf_get_current_pid_tgid() >> 32;
-		r->reason = reason;
-		r->addr[0] = p->addr[0];
-		r->addr[1] = p->addr[1];
-		r->addr[2] = p->addr[2];
-		r->addr[3] = p->addr[3];
-		r->port = port;
-		r->protocol = ctx->protocol;
-		bpf_get_current_comm(r->comm, sizeof(r->comm));
-		r->pad = 0;
-		bpf_ringbuf_submit(r, 0);
-	}
 	return 0;
 }
 
