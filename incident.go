@@ -24,6 +24,7 @@ type Incident struct {
 	Updated  time.Time `json:"updated"`
 	Changed  time.Time `json:"changed,omitzero"` // when State last changed
 	Host     string    `json:"host,omitempty"`
+	Assignee string    `json:"assignee,omitempty"` // the person who works on it; empty: nobody yet
 	// Root is the key that its ID is made from: what findings must share to join, as "process boot/pid@start".
 	Root string `json:"root,omitempty"`
 	// Members are the processes that belong to it, by key, oldest first; responders act on these and their children.

@@ -1,10 +1,12 @@
 package minewarden
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,6 +30,77 @@ type StoredFinding struct {
 	Seq      int    `json:"seq"` // its index in Incident.Findings
 	IncidentFinding
 }
+
+// A Lister is a Store that lists incidents without reading them whole.
+type Lister interface {
+	Rows(ctx context.Context, q Query) iter.Seq2[IncidentRow, error]       // as Store.Incidents
+	Counts(ctx context.Context) (Counts, error)                            // of all incidents
+	Receipts(ctx context.Context, q Query) iter.Seq2[StoredReceipt, error] // last done first; q selects by After and Limit alone
+}
+
+// An IncidentRow is an incident as a list shows it.
+type IncidentRow struct {
+	ID       string    `json:"id"`
+	Subject  Subject   `json:"subject"`
+	State    State     `json:"state"`
+	Severity Severity  `json:"severity"`
+	Score    float64   `json:"score"`
+	Opened   time.Time `json:"opened"`
+	Updated  time.Time `json:"updated"`
+	Host     string    `json:"host,omitempty"`
+	Title    string    `json:"title"`    // of its worst finding
+	Findings int       `json:"findings"` // with those that were counted only
+	Rules    []string  `json:"rules"`    // of its findings, the worst first, at most MaxRowRules
+	Assignee string    `json:"assignee,omitempty"`
+	Actions  int       `json:"actions"` // that stand
+}
+
+// MaxRowRules bounds IncidentRow.Rules.
+const MaxRowRules = 8
+
+// Row returns the incident as a list shows it.
+func (inc *Incident) Row() IncidentRow {
+	r := IncidentRow{
+		ID: inc.ID, Subject: inc.Subject, State: inc.State, Severity: inc.Severity, Score: inc.Score, Opened: inc.Opened, Updated: inc.Updated,
+		Host: inc.Host, Findings: len(inc.Findings) + inc.More, Rules: []string{}, Assignee: inc.Assignee,
+	}
+	worst := make([]*IncidentFinding, len(inc.Findings))
+	for i := range inc.Findings {
+		worst[i] = &inc.Findings[i]
+	}
+	slices.SortStableFunc(worst, func(a, b *IncidentFinding) int {
+		return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(b.Confidence, a.Confidence))
+	})
+	for _, f := range worst {
+		if r.Title == "" {
+			r.Title = f.Title
+		}
+		if len(r.Rules) < MaxRowRules && !slices.Contains(r.Rules, f.Rule) {
+			r.Rules = append(r.Rules, f.Rule)
+		}
+	}
+	for i := range inc.Actions {
+		if inc.Actions[i].OK && inc.Actions[i].Undone.IsZero() {
+			r.Actions++
+		}
+	}
+	return r
+}
+
+// Cursor is where a page that ends with the row goes on.
+func (r *IncidentRow) Cursor() string { return cursor(r.Updated, r.ID, 0) }
+
+// Counts are how many incidents there are, by state and severity.
+type Counts map[State]map[Severity]int
+
+// A StoredReceipt is a receipt of the incident that its Action names.
+type StoredReceipt struct {
+	Seq int // its index in Incident.Actions
+	Receipt
+}
+
+// Cursor is where a page that ends with the receipt goes on.
+func (r *StoredReceipt) Cursor() string { return cursor(r.Done, r.Action.Incident, r.Seq) }
 
 // A Query selects incidents, or findings. Zero fields do not select; of several fields, all must hold.
 type Query struct {

@@ -365,6 +365,9 @@ func (c *Correlator) merge(s *story, old minewarden.Incident) {
 	}
 	s.inc.Notes = append(s.inc.Notes, now.Notes...)
 	s.inc.More += now.More
+	if now.Assignee != "" {
+		s.inc.Assignee = now.Assignee
+	}
 	if now.Updated.After(s.inc.Updated) {
 		s.inc.Updated = now.Updated
 	}

@@ -79,6 +79,39 @@ func (c *Correlator) Close(id, who, why string, at time.Time) error {
 	return c.Note(id, minewarden.Note{Time: at, Who: who, Text: why})
 }
 
+// Reopen says that an incident that was closed is not over after all.
+func (c *Correlator) Reopen(id, who, why string, at time.Time) error {
+	s := c.all[id]
+	if s == nil {
+		return fmt.Errorf("reopen incident %s: %w", id, minewarden.ErrNotFound)
+	}
+	if s.inc.State == minewarden.Closed {
+		s.inc.State, s.inc.Changed = minewarden.Open, at
+		if slices.ContainsFunc(s.inc.Actions, stands) {
+			s.inc.State = minewarden.Contained
+		}
+	}
+	return c.Note(id, minewarden.Note{Time: at, Who: who, Text: why})
+}
+
+// Assign says who works on an incident; an empty name: nobody. It returns who did before.
+func (c *Correlator) Assign(id, name string, at time.Time) (before string, err error) {
+	s := c.all[id]
+	if s == nil {
+		return "", fmt.Errorf("assign incident %s: %w", id, minewarden.ErrNotFound)
+	}
+	before = s.inc.Assignee
+	if before == name {
+		return before, nil
+	}
+	s.inc.Assignee = name
+	if at.After(s.inc.Updated) {
+		s.inc.Updated = at
+	}
+	c.touch(s)
+	return before, nil
+}
+
 // Note adds what a person wrote.
 func (c *Correlator) Note(id string, n minewarden.Note) error {
 	s := c.all[id]
