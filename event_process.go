@@ -165,6 +165,8 @@ type HostUsage struct {
 	Interval time.Duration `json:"interval"`
 	Busy     time.Duration `json:"busy"` // all CPUs
 	CPUs     int           `json:"cpus"`
+	Stalled  time.Duration `json:"stalled,omitempty"` // within Interval, while some task waited for a CPU (PSI); 0 where the kernel does not tell
+	Joules   float64       `json:"joules,omitempty"`  // that the processor packages used (RAPL); 0: not known
 }
 
 // Kind implements Data.

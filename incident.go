@@ -32,6 +32,7 @@ type Incident struct {
 	Findings []IncidentFinding `json:"findings"` // oldest first; repeats are counted, not kept
 	Actions  []Receipt         `json:"actions,omitempty"`
 	Notes    []Note            `json:"notes,omitempty"`
+	Impact   Impact            `json:"impact,omitzero"`
 	More     int               `json:"more,omitempty"` // findings that came after Findings was full: counted, not kept
 }
 
@@ -77,4 +78,16 @@ type Note struct {
 	Time time.Time `json:"time"`
 	Who  string    `json:"who"`
 	Text string    `json:"text"`
+}
+
+// Impact is what an incident's processes cost the machine, as far as it was measured while they ran.
+type Impact struct {
+	Since    time.Time     `json:"since,omitzero"` // begin of the first measurement
+	Until    time.Time     `json:"until,omitzero"` // end of the last
+	CPU      time.Duration `json:"cpu"`            // ns of processor time that the members used
+	Measured time.Duration `json:"measured"`       // ns of wall time in which they were seen to use any
+	Host     time.Duration `json:"host"`           // ns of processor time that the whole machine used in Measured
+	Stalled  time.Duration `json:"stalled"`        // ns of Measured in which some task waited for a processor (PSI)
+	CPUs     int           `json:"cpus"`           // of the machine
+	Joules   float64       `json:"joules"`         // of the processor packages (RAPL), by the members' part in Host; 0: not measured
 }

@@ -42,13 +42,14 @@ type Config struct {
 
 // A Correlator joins findings. It is not safe for concurrent use.
 type Correlator struct {
-	config Config
-	rules  map[string]minewarden.Rule
-	all    map[string]*story // by incident id
-	procs  map[minewarden.ProcessKey]*story
-	joins  map[string]*story // by join key: "process …", "container …", "file …", "sha256 …", "flow …"
-	dirty  map[string]*story // changed since Changed
-	stats  Stats
+	config  Config
+	rules   map[string]minewarden.Rule
+	all     map[string]*story // by incident id
+	procs   map[minewarden.ProcessKey]*story
+	joins   map[string]*story // by join key: "process …", "container …", "file …", "sha256 …", "flow …"
+	dirty   map[string]*story // changed since Changed
+	stats   Stats
+	machine machine
 }
 
 // Stats count what happened to findings.
@@ -70,6 +71,9 @@ type story struct {
 	keys    []string                       // in joins
 	known   []minewarden.ProcessKey        // in procs
 	files   int
+
+	counted   uint64    // HostUsage events in Impact
+	costSaved time.Time // when Impact was last saved
 }
 
 // New returns an empty Correlator.

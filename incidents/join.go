@@ -325,6 +325,7 @@ func (c *Correlator) merge(s *story, old minewarden.Incident) {
 	now := s.inc
 	s.fresh = false
 	s.inc = old
+	s.inc.Impact = addImpact(old.Impact, now.Impact)
 	s.reindex()
 	for _, m := range now.Members {
 		if i, ok := s.members[m.Key]; ok {

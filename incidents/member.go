@@ -148,7 +148,13 @@ func (c *Correlator) know(s *story, k minewarden.ProcessKey) {
 // Event tells the Correlator what members do: whom they start, what they write, where they connect. Of most events it looks
 // up one key. Kinds says which it wants.
 func (c *Correlator) Event(ev *minewarden.Event) {
-	if ev.Process == nil || len(c.procs) == 0 {
+	if len(c.procs) == 0 {
+		return
+	}
+	if u, ok := ev.Data.(*minewarden.HostUsage); ok {
+		c.hostUsage(u)
+	}
+	if ev.Process == nil {
 		return
 	}
 	p := ev.Process
@@ -201,6 +207,8 @@ func (c *Correlator) Event(ev *minewarden.Event) {
 				c.indexFile(s, "file "+d.To)
 			}
 		}
+	case *minewarden.Usage:
+		c.spend(s, m, d, ev.Time)
 	case *minewarden.Connect:
 		if !m.Weak && d.Local.IsValid() {
 			c.indexFile(s, "flow "+minewarden.FlowKey{Proto: d.Proto, Client: d.Local, Server: d.Remote}.String())
@@ -210,7 +218,8 @@ func (c *Correlator) Event(ev *minewarden.Event) {
 
 // Kinds returns the events that Event wants.
 func Kinds() []minewarden.Kind {
-	return []minewarden.Kind{minewarden.KindFork, minewarden.KindExec, minewarden.KindExit, minewarden.KindImage, minewarden.KindWrite, minewarden.KindConnect}
+	return []minewarden.Kind{minewarden.KindFork, minewarden.KindExec, minewarden.KindExit, minewarden.KindImage, minewarden.KindWrite, minewarden.KindConnect,
+		minewarden.KindUsage, minewarden.KindHostUsage}
 }
 
 // born makes a process a member because its parent is one.

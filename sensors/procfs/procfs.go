@@ -111,7 +111,7 @@ func (s *sensor) watch(emit minewarden.Emit) (*watch, error) {
 	w := &watch{
 		tree: t, emit: emit, now: s.env.Now, log: s.env.Log, programs: s.cfg.Processes,
 		known: map[int32]*process{}, maps: make([]byte, 64<<10),
-		gpus: hasGPU(s.env.Root),
+		gpus: hasGPU(s.env.Root), energy: newRapl(powercap),
 	}
 	if s.cfg.Processes {
 		w.sockets = newSockets()

@@ -33,6 +33,8 @@ type watch struct {
 
 	host     hostStat
 	hostTime time.Time
+	stall    time.Duration // of /proc/pressure, since the start
+	energy   *rapl
 	full     time.Time // of the last look at every process
 	report   time.Time // of the last Usage of every process
 
@@ -78,12 +80,16 @@ func (w *watch) look() error {
 	if err != nil {
 		return err
 	}
+	stall, _ := w.tree.stalled(w.maps)
 	first := w.hostTime.IsZero()
 	interval := now.Sub(w.hostTime)
 	busy := time.Duration(h.busy-min(h.busy, w.host.busy)) * tick
 	if !first && interval > 0 {
-		w.send(now, nil, &minewarden.HostUsage{Interval: interval, Busy: busy, CPUs: h.cpus})
+		w.send(now, nil, &minewarden.HostUsage{
+			Interval: interval, Busy: busy, CPUs: h.cpus, Stalled: min(max(0, stall-w.stall), interval), Joules: w.energy.joules(),
+		})
 	}
+	w.stall = stall
 	forks := h.forks - min(h.forks, w.host.forks)
 	since := w.hostTime // what was idle until here need not be looked at again
 	w.host, w.hostTime = h, now
