@@ -8,6 +8,7 @@ import (
 
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/internal/proc"
+	"github.com/minewarden/minewarden/responders/internal/sockets"
 )
 
 // open brings up both lines. One of them is enough. The caller holds mu.
@@ -210,7 +211,7 @@ func (r *Responder) sever(s *shield, items []Item) (int, error) {
 		return 0, err
 	}
 	ended := 0
-	err = eachNamespace(!r.config.Namespaces, func(d *diag) error {
+	err = sockets.EachNamespace(!r.config.Namespaces, func(d *sockets.Diag) error {
 		n, err := severIn(d, sel)
 		ended += n
 		return err
@@ -218,9 +219,9 @@ func (r *Responder) sever(s *shield, items []Item) (int, error) {
 	return ended, err
 }
 
-func severIn(d *diag, sel func(*socket) (Item, bool)) (int, error) {
-	var list []socket
-	if err := d.list(talking, true, func(k socket) {
+func severIn(d *sockets.Diag, sel func(*sockets.Socket) (Item, bool)) (int, error) {
+	var list []sockets.Socket
+	if err := d.List(sockets.Talking, true, func(k sockets.Socket) {
 		if _, ok := sel(&k); ok {
 			list = append(list, k)
 		}
@@ -230,7 +231,7 @@ func severIn(d *diag, sel func(*socket) (Item, bool)) (int, error) {
 	n := 0
 	var errs []error
 	for i := range list {
-		ok, err := d.destroy(&list[i])
+		ok, err := d.Destroy(&list[i])
 		if ok {
 			n++
 		}
@@ -243,7 +244,7 @@ func severIn(d *diag, sel func(*socket) (Item, bool)) (int, error) {
 }
 
 // selector tells whether a socket is one that items refuse, and which of them.
-func (r *Responder) selector(s *shield, items []Item) (func(*socket) (Item, bool), error) {
+func (r *Responder) selector(s *shield, items []Item) (func(*sockets.Socket) (Item, bool), error) {
 	single := map[Item]bool{}
 	var wide []Item
 	held := map[uint32]Item{} // by socket inode
@@ -261,7 +262,7 @@ func (r *Responder) selector(s *shield, items []Item) (func(*socket) (Item, bool
 			if err != nil {
 				return nil, err
 			}
-			for inode, pid := range inodes(pids) {
+			for inode, pid := range sockets.Holders(pids) {
 				// In a plan the connection stands with the process that holds it.
 				if _, ok := held[inode]; !ok || pid == i.PID {
 					held[inode] = i
@@ -273,21 +274,21 @@ func (r *Responder) selector(s *shield, items []Item) (func(*socket) (Item, bool
 			single[i] = true
 		}
 	}
-	return func(k *socket) (Item, bool) {
-		if slices.Contains(r.config.Management, k.local.Port()) || k.remote.Port() == 0 || s.covers(k.remote.Addr()) != "" {
+	return func(k *sockets.Socket) (Item, bool) {
+		if slices.Contains(r.config.Management, k.Local.Port()) || k.Remote.Port() == 0 || s.covers(k.Remote.Addr()) != "" {
 			return Item{}, false
 		}
-		for _, i := range [...]Item{address(k.remote.Addr()), endpoint(k.remote), {Kind: Port, Port: k.remote.Port()}} {
+		for _, i := range [...]Item{address(k.Remote.Addr()), endpoint(k.Remote), {Kind: Port, Port: k.Remote.Port()}} {
 			if single[i] {
 				return i, true
 			}
 		}
 		for _, i := range wide {
-			if i.covers(k.remote) {
+			if i.covers(k.Remote) {
 				return i, true
 			}
 		}
-		i, ok := held[k.inode]
+		i, ok := held[k.Inode]
 		return i, ok
 	}, nil
 }

@@ -1,7 +1,6 @@
 package network
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"strings"
 	"testing"
@@ -21,28 +20,6 @@ func FuzzParseTarget(f *testing.F) {
 		}
 		key(i)
 		place(i)
-	})
-}
-
-func FuzzMessages(f *testing.F) {
-	b := make([]byte, 16+diagMsgLen)
-	binary.NativeEndian.PutUint32(b, uint32(len(b)))
-	b[4], b[8], b[16] = sockDiagByFamily, 1, 2
-	f.Add(b)
-	f.Add(b[:20])
-	f.Fuzz(func(_ *testing.T, b []byte) {
-		_, _ = parseMessages(b, 1, func(_ uint16, body []byte) { parseSocket(6, body) }) // an error is as good as an answer
-	})
-}
-
-func FuzzResolvers(f *testing.F) {
-	f.Add("nameserver 192.0.2.1\nnameserver fe80::1%eth0\nsearch x\n")
-	f.Fuzz(func(t *testing.T, s string) {
-		for _, a := range parseResolvers(strings.NewReader(s)) {
-			if !a.IsValid() || a.Zone() != "" || a.Is4In6() {
-				t.Fatalf("%q gives %s", s, a)
-			}
-		}
 	})
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/indicators"
 	"github.com/minewarden/minewarden/internal/proc"
+	"github.com/minewarden/minewarden/responders/internal/sockets"
 )
 
 // Owners of what no action blocks.
@@ -337,11 +338,11 @@ func (g *Guard) endFlow(flow minewarden.FlowKey) (int, error) {
 	}
 	client, server := unmapped(flow.Client), unmapped(flow.Server)
 	ended := 0
-	try := func(d *diag) error {
+	try := func(d *sockets.Diag) error {
 		for _, ends := range [][2]netip.AddrPort{{client, server}, {server, client}} {
-			s, ok, err := d.find(proto, ends[0], ends[1])
+			s, ok, err := d.Find(proto, ends[0], ends[1])
 			if err == nil && ok {
-				ok, err = d.destroy(&s)
+				ok, err = d.Destroy(&s)
 			}
 			if err != nil {
 				return err
@@ -352,10 +353,10 @@ func (g *Guard) endFlow(flow minewarden.FlowKey) (int, error) {
 		}
 		return nil
 	}
-	if err := eachNamespace(true, try); err != nil || ended > 0 {
+	if err := sockets.EachNamespace(true, try); err != nil || ended > 0 {
 		return ended, err
 	}
-	return ended, eachNamespace(!g.r.config.Namespaces, try)
+	return ended, sockets.EachNamespace(!g.r.config.Namespaces, try)
 }
 
 func unmapped(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }

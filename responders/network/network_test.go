@@ -23,6 +23,7 @@ import (
 	"github.com/minewarden/minewarden/indicators"
 	"github.com/minewarden/minewarden/internal/proc"
 	"github.com/minewarden/minewarden/internal/sensortest"
+	"github.com/minewarden/minewarden/responders/internal/sockets"
 )
 
 const (
@@ -645,10 +646,10 @@ except OSError: print("reset")
 	// Only the namespace of that process is looked at, not those of the whole host.
 	ended := 0
 	key := minewarden.FlowKey{Client: netip.AddrPortFrom(netip.MustParseAddr(pool), port), Server: netip.MustParseAddrPort(pool + ":3333")}
-	err = inNamespace(fmt.Sprintf("/proc/%d/ns/net", cmd.Process.Pid), func(d *diag) error {
-		s, ok, err := d.find(6, key.Client, key.Server)
+	err = sockets.InNamespace(fmt.Sprintf("/proc/%d/ns/net", cmd.Process.Pid), func(d *sockets.Diag) error {
+		s, ok, err := d.Find(6, key.Client, key.Server)
 		if err == nil && ok {
-			ok, err = d.destroy(&s)
+			ok, err = d.Destroy(&s)
 		}
 		if ok {
 			ended++

@@ -11,6 +11,7 @@ import (
 
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/internal/proc"
+	"github.com/minewarden/minewarden/responders/internal/sockets"
 )
 
 // maxBlast bounds the lines about one destination in a plan.
@@ -150,23 +151,23 @@ func (r *Responder) talking(s *shield, items []Item, all map[int32]proc.Stat) (m
 	for pid := range all {
 		pids = append(pids, pid)
 	}
-	owner := inodes(pids)
+	owner := sockets.Holders(pids)
 	out := map[Item][]string{}
 	sel, err := r.selector(s, items)
 	if err != nil {
 		return nil, err
 	}
-	err = eachNamespace(!r.config.Namespaces, func(d *diag) error {
-		return d.list(talking, true, func(k socket) {
+	err = sockets.EachNamespace(!r.config.Namespaces, func(d *sockets.Diag) error {
+		return d.List(sockets.Talking, true, func(k sockets.Socket) {
 			i, ok := sel(&k)
 			if !ok || len(out[i]) >= maxBlast {
 				return
 			}
 			who := "somebody"
-			if pid, ok := owner[k.inode]; ok {
+			if pid, ok := owner[k.Inode]; ok {
 				who = fmt.Sprintf("pid %d %s", pid, printable(all[pid].Comm))
 			}
-			out[i] = append(out[i], fmt.Sprintf("%s > %s of %s", k.local, k.remote, who))
+			out[i] = append(out[i], fmt.Sprintf("%s > %s of %s", k.Local, k.Remote, who))
 		})
 	})
 	return out, err

@@ -7,8 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"syscall"
 
 	"github.com/minewarden/minewarden"
@@ -17,7 +15,6 @@ import (
 
 const (
 	maxRoots = 4096
-	maxFDs   = 65536 // of one process
 )
 
 // roots picks the members of this boot that the gravest evidence is about: those with high or critical findings; if there are
@@ -80,32 +77,6 @@ func vital(pid int32, all map[int32]proc.Stat) string {
 		return "a kernel thread"
 	}
 	return ""
-}
-
-// inodes returns the sockets that these processes hold, and by whom. What ended meanwhile is passed over.
-func inodes(pids []int32) map[uint32]int32 {
-	own := map[uint32]int32{}
-	for _, pid := range pids {
-		dir := "/proc/" + strconv.Itoa(int(pid)) + "/fd"
-		d, err := os.Open(dir)
-		if err != nil {
-			continue
-		}
-		names, err := d.Readdirnames(maxFDs)
-		if d.Close() != nil || (err != nil && len(names) == 0) {
-			continue
-		}
-		for _, n := range names {
-			link, err := os.Readlink(dir + "/" + n)
-			if err != nil || !strings.HasPrefix(link, "socket:[") {
-				continue
-			}
-			if inode, err := strconv.ParseUint(strings.Trim(link[len("socket:"):], "[]"), 10, 32); err == nil {
-				own[uint32(inode)] = pid
-			}
-		}
-	}
-	return own
 }
 
 // members returns the processes of a tree or cgroup.

@@ -1,10 +1,8 @@
 package network
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"net/netip"
@@ -12,6 +10,9 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netlink"
+
+	"github.com/minewarden/minewarden/responders/internal/resolvers"
+	"github.com/minewarden/minewarden/responders/internal/sockets"
 )
 
 // never are blocked for nobody: a host without these falls over, and no pool is there.
@@ -19,8 +20,6 @@ var never = map[string]string{
 	"127.0.0.0/8": "loopback", "::1/128": "loopback", "0.0.0.0/32": "unspecified", "::/128": "unspecified",
 	"169.254.0.0/16": "link-local", "fe80::/10": "link-local", "224.0.0.0/4": "multicast", "ff00::/8": "multicast", "255.255.255.255/32": "broadcast",
 }
-
-const maxResolvConf = 64 << 10
 
 // shield is what must not be blocked at the moment it was made.
 type shield struct {
@@ -99,49 +98,23 @@ func (s *shield) gateways() error {
 
 // resolvers protects the DNS servers of resolv.conf, and those behind the stub of systemd-resolved.
 func (s *shield) resolvers(root fs.FS) error {
-	for _, name := range []string{"etc/resolv.conf", "run/systemd/resolve/resolv.conf"} {
-		f, err := root.Open(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("read DNS servers: %w", err)
-		}
-		for _, a := range parseResolvers(f) {
-			s.why[netip.PrefixFrom(a, a.BitLen())] = "a DNS server of this host"
-		}
-		if err := f.Close(); err != nil {
-			return fmt.Errorf("read DNS servers: %w", err)
-		}
+	addrs, err := resolvers.Read(root)
+	for _, a := range addrs {
+		s.why[netip.PrefixFrom(a, a.BitLen())] = "a DNS server of this host"
 	}
-	return nil
-}
-
-func parseResolvers(r io.Reader) []netip.Addr {
-	var out []netip.Addr
-	lines := bufio.NewScanner(io.LimitReader(r, maxResolvConf))
-	for lines.Scan() {
-		f := strings.Fields(lines.Text())
-		if len(f) < 2 || f[0] != "nameserver" {
-			continue
-		}
-		if a, err := netip.ParseAddr(f[1]); err == nil {
-			out = append(out, a.Unmap().WithZone(""))
-		}
-	}
-	return out
+	return err
 }
 
 // management protects who is logged in over these ports now.
 func (s *shield) management(ports []uint16) error {
-	d, err := openDiag()
+	d, err := sockets.Open()
 	if err != nil {
 		return err
 	}
-	err = d.list(talking, false, func(k socket) {
-		if slices.Contains(ports, k.local.Port()) && !k.remote.Addr().IsLoopback() {
-			a := k.remote.Addr().WithZone("")
-			s.why[netip.PrefixFrom(a, a.BitLen())] = fmt.Sprintf("logged in on port %d", k.local.Port())
+	err = d.List(sockets.Talking, false, func(k sockets.Socket) {
+		if slices.Contains(ports, k.Local.Port()) && !k.Remote.Addr().IsLoopback() {
+			a := k.Remote.Addr().WithZone("")
+			s.why[netip.PrefixFrom(a, a.BitLen())] = fmt.Sprintf("logged in on port %d", k.Local.Port())
 		}
 	})
 	return errors.Join(err, d.Close())

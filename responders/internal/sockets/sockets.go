@@ -1,4 +1,5 @@
-package network
+// Package sockets lists the sockets of network namespaces by sock_diag, and ends connections by SOCK_DESTROY.
+package sockets
 
 import (
 	"encoding/binary"
@@ -27,32 +28,32 @@ const (
 
 // States that a connection to somebody is in: all but LISTEN, CLOSE and TIME_WAIT.
 const (
-	tcpListen = 10
-	talking   = 1<<1 | 1<<2 | 1<<3 | 1<<4 | 1<<5 | 1<<8 | 1<<9 | 1<<11
-	listening = 1 << tcpListen
+	TCPListen = 10
+	Talking   = 1<<1 | 1<<2 | 1<<3 | 1<<4 | 1<<5 | 1<<8 | 1<<9 | 1<<11
+	Listening = 1 << TCPListen
 	connected = 1 << 1 // of UDP
 )
 
-// A socket is one that sock_diag told of.
-type socket struct {
-	proto  uint8
-	family uint8
-	state  uint8
-	local  netip.AddrPort
-	remote netip.AddrPort
-	inode  uint32
+// A Socket is one that sock_diag told of.
+type Socket struct {
+	Proto  uint8
+	Family uint8
+	State  uint8
+	Local  netip.AddrPort
+	Remote netip.AddrPort
+	Inode  uint32
 	id     [idLen]byte // as the kernel names it, with its cookie
 }
 
-// diag is a sock_diag socket of one network namespace.
-type diag struct {
+// A Diag is a sock_diag socket of one network namespace.
+type Diag struct {
 	fd  int
 	buf []byte
 	seq uint32
 }
 
-// openDiag opens it in the network namespace of the calling thread.
-func openDiag() (*diag, error) {
+// Open opens it in the network namespace of the calling thread.
+func Open() (*Diag, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
 	if err != nil {
 		return nil, fmt.Errorf("open sock_diag: %w", err)
@@ -60,12 +61,13 @@ func openDiag() (*diag, error) {
 	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: diagTimeoutSec}); err != nil {
 		return nil, errors.Join(fmt.Errorf("open sock_diag: %w", err), unix.Close(fd))
 	}
-	return &diag{fd: fd, buf: make([]byte, receiveBuffer)}, nil
+	return &Diag{fd: fd, buf: make([]byte, receiveBuffer)}, nil
 }
 
-func (d *diag) Close() error { return unix.Close(d.fd) }
+// Close closes it.
+func (d *Diag) Close() error { return unix.Close(d.fd) }
 
-func (d *diag) send(typ uint16, flags uint16, family, proto uint8, states uint32, id [idLen]byte) error {
+func (d *Diag) send(typ uint16, flags uint16, family, proto uint8, states uint32, id [idLen]byte) error {
 	d.seq++
 	b := make([]byte, unix.NLMSG_HDRLEN+diagReqLen)
 	ne := binary.NativeEndian
@@ -81,7 +83,7 @@ func (d *diag) send(typ uint16, flags uint16, family, proto uint8, states uint32
 }
 
 // answers gives each message of the answer to take, until its end.
-func (d *diag) answers(take func(typ uint16, body []byte)) error {
+func (d *Diag) answers(take func(typ uint16, body []byte)) error {
 	for {
 		n, _, err := unix.Recvfrom(d.fd, d.buf, 0)
 		if errors.Is(err, unix.EINTR) {
@@ -130,29 +132,29 @@ func parseMessages(b []byte, seq uint32, take func(typ uint16, body []byte)) (do
 }
 
 // parseSocket reads an inet_diag_msg.
-func parseSocket(proto uint8, b []byte) (socket, bool) {
+func parseSocket(proto uint8, b []byte) (Socket, bool) {
 	if len(b) < diagMsgLen {
-		return socket{}, false
+		return Socket{}, false
 	}
-	s := socket{proto: proto, family: b[0], state: b[1], inode: binary.NativeEndian.Uint32(b[68:])}
+	s := Socket{Proto: proto, Family: b[0], State: b[1], Inode: binary.NativeEndian.Uint32(b[68:])}
 	copy(s.id[:], b[4:])
 	size := 4
-	switch s.family {
+	switch s.Family {
 	case unix.AF_INET:
 	case unix.AF_INET6:
 		size = 16
 	default:
-		return socket{}, false
+		return Socket{}, false
 	}
 	local, _ := netip.AddrFromSlice(s.id[4 : 4+size])
 	remote, _ := netip.AddrFromSlice(s.id[20 : 20+size])
-	s.local = netip.AddrPortFrom(local.Unmap(), binary.BigEndian.Uint16(s.id[0:]))
-	s.remote = netip.AddrPortFrom(remote.Unmap(), binary.BigEndian.Uint16(s.id[2:]))
+	s.Local = netip.AddrPortFrom(local.Unmap(), binary.BigEndian.Uint16(s.id[0:]))
+	s.Remote = netip.AddrPortFrom(remote.Unmap(), binary.BigEndian.Uint16(s.id[2:]))
 	return s, true
 }
 
-// list gives the TCP sockets in these states, and with udp the connected UDP sockets.
-func (d *diag) list(states uint32, udp bool, take func(socket)) error {
+// List gives the TCP sockets in these states, and with udp the connected UDP sockets.
+func (d *Diag) List(states uint32, udp bool, take func(Socket)) error {
 	protos := []uint8{unix.IPPROTO_TCP}
 	if udp {
 		protos = append(protos, unix.IPPROTO_UDP)
@@ -183,24 +185,24 @@ func (d *diag) list(states uint32, udp bool, take func(socket)) error {
 	return nil
 }
 
-// destroy ends a connection; both ends learn by a reset. One that is gone is no error.
-func (d *diag) destroy(s *socket) (bool, error) {
-	if err := d.send(sockDestroy, unix.NLM_F_ACK, s.family, s.proto, ^uint32(0), s.id); err != nil {
-		return false, fmt.Errorf("end the connection %s > %s: %w", s.local, s.remote, err)
+// Destroy ends a connection; both ends learn by a reset. One that is gone is no error.
+func (d *Diag) Destroy(s *Socket) (bool, error) {
+	if err := d.send(sockDestroy, unix.NLM_F_ACK, s.Family, s.Proto, ^uint32(0), s.id); err != nil {
+		return false, fmt.Errorf("end the connection %s > %s: %w", s.Local, s.Remote, err)
 	}
 	err := d.answers(func(uint16, []byte) {})
 	if errors.Is(err, unix.ENOENT) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("end the connection %s > %s: %w", s.local, s.remote, err)
+		return false, fmt.Errorf("end the connection %s > %s: %w", s.Local, s.Remote, err)
 	}
 	return true, nil
 }
 
-// find returns the socket of one end of a conversation, without a look at all of them. The kernel answers with the listener
+// Find returns the socket of one end of a conversation, without a look at all of them. The kernel answers with the listener
 // where the conversation is over: that is not it.
-func (d *diag) find(proto uint8, local, remote netip.AddrPort) (socket, bool, error) {
+func (d *Diag) Find(proto uint8, local, remote netip.AddrPort) (Socket, bool, error) {
 	family := uint8(unix.AF_INET)
 	var id [idLen]byte
 	binary.BigEndian.PutUint16(id[0:], local.Port())
@@ -218,28 +220,28 @@ func (d *diag) find(proto uint8, local, remote netip.AddrPort) (socket, bool, er
 		id[i] = 0xff // any cookie
 	}
 	if err := d.send(sockDiagByFamily, unix.NLM_F_ACK, family, proto, ^uint32(0), id); err != nil {
-		return socket{}, false, fmt.Errorf("find the connection %s > %s: %w", local, remote, err)
+		return Socket{}, false, fmt.Errorf("find the connection %s > %s: %w", local, remote, err)
 	}
-	var got socket
+	var got Socket
 	found := false
 	err := d.answers(func(_ uint16, body []byte) {
-		if s, ok := parseSocket(proto, body); ok && s.state != tcpListen && s.local == local && s.remote == remote {
+		if s, ok := parseSocket(proto, body); ok && s.State != TCPListen && s.Local == local && s.Remote == remote {
 			got, found = s, true
 		}
 	})
 	if errors.Is(err, unix.ENOENT) {
-		return socket{}, false, nil
+		return Socket{}, false, nil
 	}
 	if err != nil {
-		return socket{}, false, fmt.Errorf("find the connection %s > %s: %w", local, remote, err)
+		return Socket{}, false, fmt.Errorf("find the connection %s > %s: %w", local, remote, err)
 	}
 	return got, found, nil
 }
 
-// eachNamespace runs do with a diag of every network namespace that a process is in, our own first. What ends meanwhile is
+// EachNamespace runs do with a diag of every network namespace that a process is in, our own first. What ends meanwhile is
 // passed over. With own it is only the first.
-func eachNamespace(own bool, do func(*diag) error) error {
-	d, err := openDiag()
+func EachNamespace(own bool, do func(*Diag) error) error {
+	d, err := Open()
 	if err != nil {
 		return err
 	}
@@ -270,14 +272,14 @@ func eachNamespace(own bool, do func(*diag) error) error {
 			continue // ended, or not ours to see
 		}
 		seen[st.Ino] = true
-		errs = append(errs, inNamespace(path, do))
+		errs = append(errs, InNamespace(path, do))
 	}
 	return errors.Join(errs...)
 }
 
-// inNamespace runs do with a diag of the network namespace at path. The thread that entered it is given up when it cannot get
+// InNamespace runs do with a diag of the network namespace at path. The thread that entered it is given up when it cannot get
 // back out.
-func inNamespace(path string, do func(*diag) error) error {
+func InNamespace(path string, do func(*Diag) error) error {
 	result := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
@@ -293,7 +295,7 @@ func inNamespace(path string, do func(*diag) error) error {
 	return <-result
 }
 
-func diagOf(path string) (_ *diag, back bool, err error) {
+func diagOf(path string) (_ *Diag, back bool, err error) {
 	own, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, true, fmt.Errorf("open our network namespace: %w", err)
@@ -307,7 +309,7 @@ func diagOf(path string) (_ *diag, back bool, err error) {
 	if err := unix.Setns(other, unix.CLONE_NEWNET); err != nil {
 		return nil, true, fmt.Errorf("enter %s: %w", path, err)
 	}
-	d, err := openDiag()
+	d, err := Open()
 	if ret := unix.Setns(own, unix.CLONE_NEWNET); ret != nil {
 		return d, false, errors.Join(err, fmt.Errorf("leave %s: %w", path, ret))
 	}
