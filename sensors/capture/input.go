@@ -34,6 +34,7 @@ type input struct {
 	mapped  []byte
 	dropped int
 	ready   int // bytes of mapped that were asked for ahead
+	near    int // bytes of mapped that were asked to come near the processor
 	close   []func() error
 }
 
@@ -168,6 +169,23 @@ func (in *input) fill(n int) ([]byte, error) {
 		return nil, io.EOF
 	}
 	return rest, io.ErrUnexpectedEOF
+}
+
+// Memory takes as long to answer as a packet takes to be worked on: what comes nearAhead later is asked for, nearStep or more at once.
+const (
+	nearAhead = 4 << 10
+	nearStep  = 256
+)
+
+// approach asks for what will soon be read.
+func (in *input) approach() {
+	to := in.off + nearAhead
+	if to-in.near < nearStep || to > len(in.mapped) {
+		return
+	}
+	from := max(in.near, in.off)
+	in.near = to
+	prefetch(&in.mapped[from], to-from)
 }
 
 // ahead asks for what will be read next in one go, and gives back the memory of what was read.

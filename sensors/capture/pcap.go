@@ -77,7 +77,6 @@ type pcap struct {
 	unit    int64 // nanoseconds of a unit of its fraction of a second
 	link    uint16
 	n       int
-	ahead   byte // of the next packet: read so that it is on its way from memory while this one is worked on
 }
 
 func newPcap(in *input, magic uint32, swapped bool) (*pcap, error) {
@@ -119,9 +118,7 @@ func (p *pcap) next(f *frame) error {
 		return fmt.Errorf("packet %d claims to have %d bytes", p.n, size)
 	}
 	f.wire, f.link = int(max(size, min(wire, maxPacket))), p.link
-	if next := p.in.off + int(size) + 48; next < len(p.in.buf) {
-		p.ahead = p.in.buf[next]
-	}
+	p.in.approach()
 	if f.data, err = p.in.take(int(size)); err != nil {
 		return fmt.Errorf("packet %d: %d of %d bytes are there: %w", p.n, len(f.data), size, noEOF(err))
 	}
