@@ -1,0 +1,50 @@
+package console
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/minewarden/minewarden/console/access"
+)
+
+// FeedQueue is how many events may wait for one client.
+const FeedQueue = feedQueue
+
+// Overrun publishes n events to a client that takes none, and returns how many it is told to have lost.
+func (f *Feed) Overrun(n int) int {
+	c, _, _ := f.join("")
+	for i := range n {
+		f.Publish("finding", i)
+	}
+	return int(f.lost(c))
+}
+
+func TestEveryRouteNeedsARole(t *testing.T) {
+	s := &Server{o: Options{}, mux: http.NewServeMux(), all: true}
+	s.routes()
+	n := 0
+	for path, item := range s.api.OpenAPI().Paths {
+		for method, op := range operations(item) {
+			if op == nil {
+				continue
+			}
+			n++
+			need := access.Needed(op.Metadata)
+			if need == 0 {
+				t.Errorf("%s %s is for nobody: give it a role", method, path)
+			}
+			if need == access.Viewer && method != "GET" {
+				t.Errorf("%s %s: a viewer may change nothing", method, path)
+			}
+		}
+	}
+	if n < 30 {
+		t.Errorf("only %d operations were looked at", n)
+	}
+}
+
+func operations(i *huma.PathItem) map[string]*huma.Operation {
+	return map[string]*huma.Operation{"GET": i.Get, "POST": i.Post, "PUT": i.Put, "PATCH": i.Patch, "DELETE": i.Delete}
+}
