@@ -1,6 +1,10 @@
 package minewarden
 
-import "time"
+import (
+	"slices"
+	"strings"
+	"time"
+)
 
 // State is where an incident stands.
 type State string
@@ -10,6 +14,13 @@ const (
 	Open      State = "open"
 	Contained State = "contained"
 	Closed    State = "closed"
+)
+
+// Verdicts of a person about an incident.
+const (
+	TruePositive  = "true_positive"
+	FalsePositive = "false_positive"
+	Authorised    = "authorised" // it was mining, or looked like it, and somebody was allowed to
 )
 
 // An Incident is all findings about one subject and its lineage, joined: what people and responders act on. Of all types
@@ -25,6 +36,7 @@ type Incident struct {
 	Changed  time.Time `json:"changed,omitzero"` // when State last changed
 	Host     string    `json:"host,omitempty"`
 	Assignee string    `json:"assignee,omitempty"` // the person who works on it; empty: nobody yet
+	Verdict  string    `json:"verdict,omitempty"`  // what a person found it to be: one of Verdicts; empty: nobody said yet
 	// Root is the key that its ID is made from: what findings must share to join, as "process boot/pid@start".
 	Root string `json:"root,omitempty"`
 	// Members are the processes that belong to it, by key, oldest first; responders act on these and their children.
@@ -34,6 +46,20 @@ type Incident struct {
 	Notes    []Note            `json:"notes,omitempty"`
 	Impact   Impact            `json:"impact,omitzero"`
 	More     int               `json:"more,omitempty"` // findings that came after Findings was full: counted, not kept
+}
+
+// FalsePositive reports whether the incident was closed as no attack: the last note of who closed it begins with "false positive".
+func (inc *Incident) FalsePositive() bool {
+	if inc.State != Closed {
+		return false
+	}
+	for _, n := range slices.Backward(inc.Notes) {
+		if n.Time.Equal(inc.Changed) {
+			const says = "false positive"
+			return len(n.Text) >= len(says) && strings.EqualFold(n.Text[:len(says)], says)
+		}
+	}
+	return false
 }
 
 // A Member is a process of an incident.
