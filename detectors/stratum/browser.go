@@ -39,7 +39,7 @@ func (t *talk) browser(params at) (verdict, bool) {
 	case "hash_accepted":
 		if m.get(params, "hashes") != nowhere {
 			s.dialect = dialectBrowser
-			if s.npending > 0 {
+			if len(s.pending) > 0 {
 				s.answer(t.ev.Time, s.pending[0].id, true)
 			}
 			return session_, false

@@ -75,31 +75,32 @@ func (s *splitter) feed(data []byte, gap bool, take func([]byte)) {
 	}
 }
 
-// object reads on in the open object and returns how much of b belonged to it.
+// object reads on in the open object and returns how much of b belonged to it. An object that is whole in b is not copied.
 func (s *splitter) object(b []byte, take func([]byte)) int {
-	for i, c := range b {
-		switch {
-		case s.escape:
-			s.escape = false
-		case s.text:
-			switch c {
-			case '\\':
-				s.escape = true
-			case '"':
-				s.text = false
+	for i := 0; i < len(b); i++ {
+		if s.text {
+			if i = s.string(b, i); i == len(b) {
+				break
 			}
-		case c == '"':
+			continue
+		}
+		switch b[i] {
+		case '"':
 			s.text = true
-		case c == '{' || c == '[':
+		case '{', '[':
 			s.depth++
-		case c == '}' || c == ']':
+		case '}', ']':
 			s.depth--
 			if s.depth > 0 {
 				continue
 			}
-			s.keep(b[:i+1])
 			s.dull += i + 1
-			if !s.skip {
+			switch {
+			case s.skip:
+			case len(s.buf) == 0:
+				take(b[:min(i+1, maxObject)])
+			default:
+				s.keep(b[:i+1])
 				take(s.buf)
 			}
 			s.inside, s.skip, s.edge, s.idle = false, false, true, 0
@@ -113,6 +114,26 @@ func (s *splitter) object(b []byte, take func([]byte)) int {
 	}
 	if s.dull > maxDull {
 		s.inside = false
+	}
+	return len(b)
+}
+
+// string reads on in the open string from b[i] and returns where its closing quote is, or the end of b.
+func (s *splitter) string(b []byte, i int) int {
+	if s.escape {
+		s.escape = false
+		i++
+	}
+	for ; i < len(b); i++ {
+		switch b[i] {
+		case '"':
+			s.text = false
+			return i
+		case '\\':
+			if i++; i == len(b) {
+				s.escape = true
+			}
+		}
 	}
 	return len(b)
 }

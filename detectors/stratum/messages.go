@@ -269,7 +269,7 @@ func (t *talk) reply() (verdict, bool) {
 	m, s := t.m, t.s
 	result, failure := m.get(0, "result"), m.get(0, "error")
 	failed := m.kind(failure) != kindNone && m.kind(failure) != kindNull && m.kind(failure) != kindFalse
-	if s.npending > 0 {
+	if len(s.pending) > 0 {
 		ok := !failed && (m.kind(result) == kindTrue || m.kind(result) == kindObject || m.kind(result) == kindNull && s.dialect == dialectTemplate || string(m.str(result)) == "ok")
 		if s.answer(t.ev.Time, m.id(), ok) {
 			return session_, false

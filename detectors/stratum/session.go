@@ -24,8 +24,9 @@ const (
 type session struct {
 	key     minewarden.FlowKey
 	carrier string
-	target  string // asked of a proxy
-	host    string // of HTTP
+	next    *session // of the same flow in another carrier
+	target  string   // asked of a proxy
+	host    string   // of HTTP
 	process *minewarden.Process
 	up      splitter // what the flow's client says
 	down    splitter
@@ -59,12 +60,14 @@ type session struct {
 	rejected   int
 	work       float64 // hashes that the accepted shares stand for
 	unsized    bool    // an accepted share had no known difficulty
-	pending    [16]share
-	npending   int
+	pending    []share // at most maxPending
 
 	toldAccepted int
 	noiseAwaited int // size of the server's first message that would complete a Noise handshake
 }
+
+// maxPending is how many shares may wait for their answer.
+const maxPending = 16
 
 // A share is one that was not answered yet.
 type share struct {
@@ -116,23 +119,19 @@ func (s *session) submit(now time.Time, id string) {
 	}
 	s.last = now
 	s.submitted++
-	if s.npending == len(s.pending) {
-		copy(s.pending[:], s.pending[1:])
-		s.npending--
+	if len(s.pending) == maxPending {
+		s.pending = append(s.pending[:0], s.pending[1:]...)
 	}
-	s.pending[s.npending] = share{id, s.perShare}
-	s.npending++
+	s.pending = append(s.pending, share{id, s.perShare})
 }
 
 // answer counts the answer to a share, and says whether it was one.
 func (s *session) answer(now time.Time, id string, accepted bool) bool {
-	for i := range s.npending {
-		if s.pending[i].id != id {
+	for i, p := range s.pending {
+		if p.id != id {
 			continue
 		}
-		p := s.pending[i]
-		copy(s.pending[i:], s.pending[i+1:s.npending])
-		s.npending--
+		s.pending = append(s.pending[:i], s.pending[i+1:]...)
 		if !accepted {
 			s.rejected++
 			return true

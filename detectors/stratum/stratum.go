@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/internal/flowfilter"
 )
 
 //go:embed README.md
@@ -63,8 +64,11 @@ type sessionKey struct {
 }
 
 type detector struct {
-	sessions map[sessionKey]*session
-	order    []sessionKey // a ring of the keys of sessions, oldest at next
+	sessions map[minewarden.FlowKey]*session // the first of a flow: others are behind it
+	filter   flowfilter.Filter               // of the keys of sessions
+	recent   *session                        // that was looked up last; nil: none
+	count    int                             // of sessions, of all carriers
+	order    []sessionKey                    // a ring of the keys of sessions, oldest at next
 	next     int
 	held     int // bytes held in unfinished objects
 	names    map[netip.Addr]string
@@ -111,7 +115,7 @@ var _ minewarden.Detector = (*detector)(nil)
 
 // New returns the detector.
 func New(minewarden.Env) (minewarden.Detector, error) {
-	return &detector{sessions: map[sessionKey]*session{}, names: map[netip.Addr]string{}, servers: map[netip.Addr]*server{}, pairs: map[pair]*pairCount{}}, nil
+	return &detector{sessions: map[minewarden.FlowKey]*session{}, names: map[netip.Addr]string{}, servers: map[netip.Addr]*server{}, pairs: map[pair]*pairCount{}}, nil
 }
 
 // Info implements minewarden.Detector.
@@ -179,8 +183,7 @@ func (d *detector) head(ev *minewarden.Event, x *minewarden.HTTP) {
 }
 
 func (d *detector) stream(ev *minewarden.Event, x *minewarden.Stream) []minewarden.Finding {
-	key := sessionKey{x.Key, x.Carrier}
-	s := d.sessions[key]
+	s := d.find(&x.Key, x.Carrier)
 	if s == nil {
 		switch {
 		case bytes.IndexByte(x.Data, '{') >= 0:
@@ -188,7 +191,7 @@ func (d *detector) stream(ev *minewarden.Event, x *minewarden.Stream) []mineward
 		default:
 			return nil
 		}
-		s = d.session(key)
+		s = d.session(sessionKey{x.Key, x.Carrier})
 	}
 	if s.process == nil {
 		s.process = ev.Process
@@ -219,10 +222,12 @@ func (d *detector) stream(ev *minewarden.Event, x *minewarden.Stream) []mineward
 
 // end says a last word on a session that handed in shares, and forgets it.
 func (d *detector) end(ev *minewarden.Event, x *minewarden.Flow) []minewarden.Finding {
+	if !d.filter.May(&x.Key) {
+		return nil
+	}
 	var found []minewarden.Finding
 	for _, carrier := range carriers {
-		key := sessionKey{x.Key, carrier}
-		s := d.sessions[key]
+		s := d.find(&x.Key, carrier)
 		if s == nil {
 			continue
 		}
@@ -231,20 +236,44 @@ func (d *detector) end(ev *minewarden.Event, x *minewarden.Flow) []minewarden.Fi
 			t.tell(ruleSubmit, 0.99)
 			found = append(found, t.found...)
 		}
-		d.drop(key)
+		d.drop(sessionKey{x.Key, carrier})
 	}
 	return found
 }
 
 var carriers = []string{"", minewarden.CarrierTCP, minewarden.CarrierHTTPBody, minewarden.CarrierWebSocket, minewarden.CarrierSOCKS, minewarden.CarrierConnect}
 
+// find returns the state of a conversation, or nil.
+func (d *detector) find(key *minewarden.FlowKey, carrier string) *session {
+	s := d.recent
+	if s == nil || s.key != *key {
+		if !d.filter.May(key) {
+			return nil
+		}
+		if s = d.sessions[*key]; s == nil {
+			return nil
+		}
+		d.recent = s
+	}
+	for s != nil && s.carrier != carrier {
+		s = s.next
+	}
+	return s
+}
+
 // session returns the state of a conversation, made when it is new; the oldest goes when there are too many.
 func (d *detector) session(key sessionKey) *session {
-	if s := d.sessions[key]; s != nil {
+	if s := d.find(&key.flow, key.carrier); s != nil {
 		return s
 	}
 	s := &session{key: key.flow, carrier: key.carrier}
-	d.sessions[key] = s
+	if first := d.sessions[key.flow]; first != nil {
+		s.next, first.next = first.next, s
+	} else {
+		d.sessions[key.flow] = s
+		d.filter.Add(&key.flow)
+	}
+	d.count++
 	if len(d.order) < maxSessions {
 		d.order = append(d.order, key)
 		return s
@@ -256,9 +285,24 @@ func (d *detector) session(key sessionKey) *session {
 }
 
 func (d *detector) drop(key sessionKey) {
-	if s := d.sessions[key]; s != nil {
-		d.held -= cap(s.up.buf) + cap(s.down.buf)
-		delete(d.sessions, key)
+	s := d.find(&key.flow, key.carrier)
+	if s == nil {
+		return
+	}
+	d.held -= cap(s.up.buf) + cap(s.down.buf)
+	d.count--
+	d.recent = nil
+	switch first := d.sessions[key.flow]; {
+	case first != s:
+		for first.next != s {
+			first = first.next
+		}
+		first.next = s.next
+	case s.next != nil:
+		d.sessions[key.flow] = s.next
+	default:
+		delete(d.sessions, key.flow)
+		d.filter.Remove(&key.flow)
 	}
 }
 

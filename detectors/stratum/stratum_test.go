@@ -46,13 +46,15 @@ func TestBounded(t *testing.T) {
 	open := []byte(`{"method":"x","params":["` + strings.Repeat("a", 20<<10))
 	for i := range 3 * maxSessions {
 		d.Observe(&minewarden.Event{Data: &minewarden.Stream{Key: key(i), FromClient: true, Data: open}})
-		if d.held > maxHeld+maxObject || len(d.sessions) > maxSessions {
+		if d.held > maxHeld+maxObject || d.count > maxSessions || len(d.sessions) > maxSessions {
 			t.Fatalf("after %d flows: %d bytes held in %d sessions", i, d.held, len(d.sessions))
 		}
 	}
 	held := 0
 	for _, s := range d.sessions {
-		held += cap(s.up.buf) + cap(s.down.buf)
+		for ; s != nil; s = s.next {
+			held += cap(s.up.buf) + cap(s.down.buf)
+		}
 	}
 	if held != d.held {
 		t.Errorf("%d bytes are held, %d are counted", held, d.held)
