@@ -3,6 +3,7 @@ package responders
 
 import (
 	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/responders/evidence"
 	"github.com/minewarden/minewarden/responders/network"
 	"github.com/minewarden/minewarden/responders/process"
 	"github.com/minewarden/minewarden/responders/quarantine"
@@ -22,6 +23,7 @@ type Named struct {
 func All() []Named {
 	return []Named{
 		{process.Name, process.New},
+		{evidence.Name, evidence.New},
 		{network.Name, network.New},
 		{quarantine.Name, quarantine.New},
 		{repair.Name, repair.New},
