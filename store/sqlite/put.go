@@ -16,6 +16,10 @@ func put(ctx context.Context, tx *sql.Tx, inc *minewarden.Incident) error {
 	if err != nil {
 		return err
 	}
+	listed, err := json.Marshal(inc.Row())
+	if err != nil {
+		return err
+	}
 	text := incidentText(inc)
 	var n int64
 	var old string
@@ -25,9 +29,9 @@ func put(ctx context.Context, tx *sql.Tx, inc *minewarden.Incident) error {
 		return err
 	}
 	if fresh {
-		res, err := tx.ExecContext(ctx, `INSERT INTO incident (id, state, severity, host, subject, updated, text, doc)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-			inc.ID, string(inc.State), int(inc.Severity), inc.Host, inc.Subject.ID, inc.Updated.UnixNano(), text, doc)
+		res, err := tx.ExecContext(ctx, `INSERT INTO incident (id, state, severity, host, subject, updated, text, doc, row)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			inc.ID, string(inc.State), int(inc.Severity), inc.Host, inc.Subject.ID, inc.Updated.UnixNano(), text, doc, listed)
 		if err != nil {
 			return err
 		}
@@ -35,14 +39,60 @@ func put(ctx context.Context, tx *sql.Tx, inc *minewarden.Incident) error {
 			return err
 		}
 	} else if _, err := tx.ExecContext(ctx, `UPDATE incident SET state = ?, severity = ?, host = ?, subject = ?, updated = ?,
-			text = ?, doc = ? WHERE n = ?`,
-		string(inc.State), int(inc.Severity), inc.Host, inc.Subject.ID, inc.Updated.UnixNano(), text, doc, n); err != nil {
+			text = ?, doc = ?, row = ? WHERE n = ?`,
+		string(inc.State), int(inc.Severity), inc.Host, inc.Subject.ID, inc.Updated.UnixNano(), text, doc, listed, n); err != nil {
 		return err
 	}
 	if err := index(ctx, tx, "incident_text", n, old, text, fresh); err != nil {
 		return err
 	}
+	if err := putReceipts(ctx, tx, inc); err != nil {
+		return err
+	}
 	return putFindings(ctx, tx, inc)
+}
+
+// putReceipts replaces the incident's: there are few, and they seldom change.
+func putReceipts(ctx context.Context, tx *sql.Tx, inc *minewarden.Incident) error {
+	have := map[int][]byte{}
+	rows, err := tx.QueryContext(ctx, "SELECT seq, doc FROM receipt WHERE incident = ?", inc.ID)
+	if err != nil {
+		return err
+	}
+	for rows.Next() {
+		var seq int
+		var doc []byte
+		if err := rows.Scan(&seq, &doc); err != nil {
+			return errors.Join(err, rows.Close())
+		}
+		have[seq] = doc
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return err
+	}
+	for seq := range inc.Actions {
+		r := &inc.Actions[seq]
+		doc, err := json.Marshal(r)
+		if err != nil {
+			return err
+		}
+		old, ok := have[seq]
+		delete(have, seq)
+		if ok && bytes.Equal(old, doc) {
+			continue
+		}
+		if _, err := tx.ExecContext(ctx, `INSERT INTO receipt (incident, seq, id, done, doc) VALUES (?, ?, ?, ?, ?)
+			ON CONFLICT (incident, seq) DO UPDATE SET id = excluded.id, done = excluded.done, doc = excluded.doc`,
+			inc.ID, seq, r.Action.ID, r.Done.UnixNano(), doc); err != nil {
+			return err
+		}
+	}
+	for seq := range have {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM receipt WHERE incident = ? AND seq = ?", inc.ID, seq); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 type row struct {

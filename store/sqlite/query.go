@@ -63,6 +63,26 @@ func ruleCond(rule string) (string, []any) {
 }
 
 func incidentQuery(ctx context.Context, db *sql.DB, q minewarden.Query) (string, []any, error) {
+	return incidentsWith(ctx, db, q, "doc")
+}
+
+func rowQuery(ctx context.Context, db *sql.DB, q minewarden.Query) (string, []any, error) {
+	return incidentsWith(ctx, db, q, "row")
+}
+
+func receiptQuery(_ context.Context, _ *sql.DB, q minewarden.Query) (string, []any, error) {
+	var w where
+	if q.After != "" {
+		t, id, seq, err := minewarden.ParseCursor(q.After)
+		if err != nil {
+			return "", nil, err
+		}
+		w.add("done <= ? AND (done < ? OR (incident, seq) > (?, ?))", t.UnixNano(), t.UnixNano(), id, seq)
+	}
+	return "SELECT incident, seq, doc FROM receipt" + w.sql(q, "done DESC, incident, seq"), w.args, nil
+}
+
+func incidentsWith(ctx context.Context, db *sql.DB, q minewarden.Query, column string) (string, []any, error) {
 	var w where
 	w.state(q)
 	if q.Severity > 0 {
@@ -99,7 +119,7 @@ func incidentQuery(ctx context.Context, db *sql.DB, q minewarden.Query) (string,
 		}
 		w.add("updated <= ? AND (updated < ? OR id > ?)", t.UnixNano(), t.UnixNano(), id)
 	}
-	s := "SELECT doc FROM incident INDEXED BY incident_updated" + w.sql(q, "updated DESC, id")
+	s := "SELECT " + column + " FROM incident INDEXED BY incident_updated" + w.sql(q, "updated DESC, id")
 	return s, w.args, nil
 }
 

@@ -3,7 +3,11 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
+	"errors"
 	"fmt"
+
+	"github.com/minewarden/minewarden"
 )
 
 // steps bring an older file up to date, one transaction each. The file says in user_version how many it has had. Only ever
@@ -11,8 +15,8 @@ import (
 //
 // Incidents are kept whole in doc; the columns beside it and the table finding are what queries select and sort by. Text is
 // searched by trigrams, whose index finds any three letters without reading the rows; for one or two letters the column's own index is read through.
-var steps = [...]string{
-	`CREATE TABLE incident (
+var steps = [...]migration{
+	{sql: `CREATE TABLE incident (
 		n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, state TEXT NOT NULL, severity INTEGER NOT NULL, host TEXT NOT NULL,
 		subject TEXT NOT NULL, updated INTEGER NOT NULL, text TEXT NOT NULL, doc BLOB NOT NULL);
 	CREATE INDEX incident_updated ON incident (updated DESC, id);
@@ -29,7 +33,42 @@ var steps = [...]string{
 	CREATE INDEX finding_subject ON finding (subject, last DESC, incident, seq);
 	CREATE INDEX finding_by_text ON finding (text);
 	CREATE VIRTUAL TABLE incident_text USING fts5 (text, content='incident', content_rowid='n', tokenize='trigram', detail='none');
-	CREATE VIRTUAL TABLE finding_text USING fts5 (text, content='finding', content_rowid='n', tokenize='trigram', detail='none');`,
+	CREATE VIRTUAL TABLE finding_text USING fts5 (text, content='finding', content_rowid='n', tokenize='trigram', detail='none');`},
+	// Lists read what they show from row, and actions from a table of their own.
+	{sql: `ALTER TABLE incident ADD COLUMN row BLOB NOT NULL DEFAULT x'';
+	CREATE INDEX incident_count ON incident (state, severity);
+	CREATE TABLE receipt (
+		n INTEGER PRIMARY KEY, incident TEXT NOT NULL, seq INTEGER NOT NULL, id TEXT NOT NULL, done INTEGER NOT NULL, doc BLOB NOT NULL,
+		UNIQUE (incident, seq));
+	CREATE INDEX receipt_done ON receipt (done DESC, incident, seq);
+	CREATE INDEX receipt_id ON receipt (id);`, fill: again},
+}
+
+// A migration is one step: tables and columns, then what has to be computed for the rows that are there.
+type migration struct {
+	sql  string
+	fill func(ctx context.Context, tx *sql.Tx) error
+}
+
+// again puts every incident once more, for columns that were not there when it was put.
+func again(ctx context.Context, tx *sql.Tx) error {
+	for last := int64(0); ; {
+		var doc []byte
+		err := tx.QueryRowContext(ctx, "SELECT n, doc FROM incident WHERE n > ? ORDER BY n LIMIT 1", last).Scan(&last, &doc)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		var inc minewarden.Incident
+		if err == nil {
+			err = json.Unmarshal(doc, &inc)
+		}
+		if err == nil {
+			err = put(ctx, tx, &inc)
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // migrate runs the steps that the file has not had.
@@ -56,8 +95,13 @@ func step(ctx context.Context, db *sql.DB, i int) error {
 		return err
 	}
 	defer rollback(tx)
-	if _, err := tx.ExecContext(ctx, steps[i]); err != nil {
+	if _, err := tx.ExecContext(ctx, steps[i].sql); err != nil {
 		return err
+	}
+	if steps[i].fill != nil {
+		if err := steps[i].fill(ctx, tx); err != nil {
+			return err
+		}
 	}
 	if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", i+1)); err != nil {
 		return err

@@ -19,3 +19,16 @@ func setVersion(t *testing.T, path string, version int) {
 		t.Fatal(err)
 	}
 }
+
+// older makes the file at path one that the first version wrote.
+func older(t *testing.T, path string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = db.Exec("DROP TABLE receipt; DROP INDEX incident_count; ALTER TABLE incident DROP COLUMN row; PRAGMA user_version = 1")
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+}

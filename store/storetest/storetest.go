@@ -20,6 +20,7 @@ func Run(t *testing.T, open func(t *testing.T) minewarden.Store) {
 	for name, test := range map[string]func(*testing.T, minewarden.Store){
 		"put and get": putGet, "replace": replace, "order": order, "queries": queries, "pages": pages, "findings": findings,
 		"hostile text": hostile, "concurrent": concurrent, "cancelled": cancelled, "iterate and put": iterateAndPut,
+		"rows": rows, "receipts": receipts,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
