@@ -187,7 +187,7 @@ func (d *detector) carried(ev *minewarden.Event, x *minewarden.DNS, c *client) [
 	if len(before) >= longName {
 		p.long++
 	}
-	p.entropy += dga.Entropy(strings.ReplaceAll(before, ".", ""))
+	p.entropy += dga.Entropy(before)
 	switch x.Type {
 	case "TXT", "NULL", "CNAME", "MX", "SRV", "KEY":
 		p.odd++

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/internal/flowfilter"
 	"github.com/minewarden/minewarden/internal/shape"
 )
 
@@ -78,7 +79,9 @@ var poolPorts = map[uint16]bool{
 
 type detector struct {
 	talkers  map[who]*talker
+	recent   *talker // that was looked up last; nil: none
 	sessions map[minewarden.FlowKey]*session
+	filter   flowfilter.Filter // of the keys of sessions
 	order    []minewarden.FlowKey
 	next     int
 	beats    map[beatKey]*beat
@@ -158,6 +161,9 @@ func (d *detector) flow(ev *minewarden.Event, x *minewarden.Flow) []minewarden.F
 
 // lasting judges a conversation that goes on: where it goes, how little it carries, and its shape.
 func (d *detector) lasting(ev *minewarden.Event, x *minewarden.Flow) []minewarden.Finding {
+	if x.State == minewarden.FlowOpen {
+		return d.shape(ev, x, poolPorts[x.Key.Server.Port()])
+	}
 	var found []minewarden.Finding
 	lasted := x.Last.Sub(x.Start)
 	if x.Last.IsZero() {
@@ -165,10 +171,10 @@ func (d *detector) lasting(ev *minewarden.Event, x *minewarden.Flow) []minewarde
 	}
 	port := poolPorts[x.Key.Server.Port()]
 	pair := func() string { return x.Key.Client.Addr().String() + x.Key.Server.String() }
-	if port && x.State != minewarden.FlowOpen && lasted > time.Minute && x.ClientBytes > 0 && x.ServerBytes > 0 && d.news(rulePort+pair(), ev.Time) {
+	if port && lasted > time.Minute && x.ClientBytes > 0 && x.ServerBytes > 0 && d.news(rulePort+pair(), ev.Time) {
 		found = append(found, d.finding(ev, x, rulePort, 0.2, "port", strconv.Itoa(int(x.Key.Server.Port()))))
 	}
-	if x.State != minewarden.FlowOpen && lasted >= lasting && x.ClientBytes > 0 && x.ServerBytes > 0 &&
+	if lasted >= lasting && x.ClientBytes > 0 && x.ServerBytes > 0 &&
 		float64(x.ClientBytes) < thinRate*lasted.Minutes() && float64(x.ServerBytes) < thinRate*lasted.Minutes() && public(x.Key.Server.Addr()) && d.news(ruleThin+pair(), ev.Time) {
 		found = append(found, d.finding(ev, x, ruleThin, 0.2, "carried", strconv.FormatUint(x.ClientBytes, 10)+" bytes out, "+strconv.FormatUint(x.ServerBytes, 10)+" back in "+lasted.Round(time.Second).String()))
 	}
@@ -177,9 +183,13 @@ func (d *detector) lasting(ev *minewarden.Event, x *minewarden.Flow) []minewarde
 
 // shape follows sessions in protocols that nobody knows; those in TLS are judged by the tls detector.
 func (d *detector) shape(ev *minewarden.Event, x *minewarden.Flow, port bool) []minewarden.Finding {
-	s := d.sessions[x.Key]
-	if x.State == minewarden.FlowEnd {
+	var s *session
+	if d.filter.May(&x.Key) {
+		s = d.sessions[x.Key]
+	}
+	if s != nil && x.State == minewarden.FlowEnd {
 		delete(d.sessions, x.Key)
+		d.filter.Remove(&x.Key)
 	}
 	if x.App != "" || x.Joined || len(x.Messages) == 0 && s == nil {
 		return nil
@@ -216,11 +226,15 @@ func (d *detector) shape(ev *minewarden.Event, x *minewarden.Flow, port bool) []
 
 func (d *detector) follow(key minewarden.FlowKey, s *session) {
 	d.sessions[key] = s
+	d.filter.Add(&key)
 	if len(d.order) < maxSessions {
 		d.order = append(d.order, key)
 		return
 	}
-	delete(d.sessions, d.order[d.next])
+	if old := d.order[d.next]; d.sessions[old] != nil {
+		delete(d.sessions, old)
+		d.filter.Remove(&old)
+	}
 	d.order[d.next] = key
 	d.next = (d.next + 1) % maxSessions
 }

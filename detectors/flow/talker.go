@@ -34,6 +34,7 @@ func (w who) key(rule string) string {
 
 // A talker is what is known of who connects. Its counts are of the minute that runs.
 type talker struct {
+	id      who
 	began   time.Time
 	last    time.Time
 	opens   int
@@ -73,14 +74,18 @@ const (
 const forget = 0.1
 
 func (d *detector) talker(id who, now time.Time) *talker {
-	t := d.talkers[id]
+	t := d.recent
+	if t == nil || t.id != id {
+		t = d.talkers[id]
+	}
 	if t == nil {
 		if len(d.talkers) >= maxTalkers {
 			d.evict()
 		}
-		t = &talker{began: now, ports: map[uint16]*spread{}, hosts: map[netip.Addr]*spread{}}
+		t = &talker{id: id, began: now}
 		d.talkers[id] = t
 	}
+	d.recent = t
 	t.last = now
 	if passed := now.Sub(t.began); passed >= time.Minute {
 		t.usual += forget * (float64(t.opens) - t.usual)
@@ -99,6 +104,7 @@ func (d *detector) talker(id who, now time.Time) *talker {
 
 // evict drops the quarter of talkers that were silent longest: by all of them, so that a recording replays alike.
 func (d *detector) evict() {
+	d.recent = nil
 	times := make([]time.Time, 0, len(d.talkers))
 	for _, t := range d.talkers {
 		times = append(times, t.last)
@@ -161,6 +167,9 @@ func (d *detector) fail(ev *minewarden.Event, w who, to netip.AddrPort) []minewa
 	}
 	port := t.ports[to.Port()]
 	if port == nil && len(t.ports) < maxPorts {
+		if t.ports == nil {
+			t.ports = map[uint16]*spread{}
+		}
 		port = &spread{}
 		t.ports[to.Port()] = port
 	}
@@ -169,6 +178,9 @@ func (d *detector) fail(ev *minewarden.Event, w who, to netip.AddrPort) []minewa
 	}
 	host := t.hosts[to.Addr()]
 	if host == nil && len(t.hosts) < maxHosts {
+		if t.hosts == nil {
+			t.hosts = map[netip.Addr]*spread{}
+		}
 		host = &spread{}
 		t.hosts[to.Addr()] = host
 	}
@@ -189,13 +201,13 @@ func hash(a netip.Addr) uint32 {
 
 // A beatKey is one client's connections to one server.
 type beatKey struct {
-	client netip.Addr
-	server netip.AddrPort
+	client, server [16]byte
+	port           uint16
 }
 
-// A beat keeps when the last connections began.
+// A beat keeps when the last connections began, in nanoseconds since 1970.
 type beat struct {
-	at   [beats]time.Time
+	at   [beats]int64
 	n    int
 	next int
 }
@@ -213,7 +225,7 @@ func (d *detector) beat(ev *minewarden.Event, x *minewarden.Flow) []minewarden.F
 	if !public(x.Key.Server.Addr()) {
 		return nil
 	}
-	key := beatKey{x.Key.Client.Addr(), x.Key.Server}
+	key := beatKey{x.Key.Client.Addr().As16(), x.Key.Server.Addr().As16(), x.Key.Server.Port()}
 	b := d.beats[key]
 	if b == nil {
 		if len(d.beats) >= maxBeats {
@@ -222,14 +234,18 @@ func (d *detector) beat(ev *minewarden.Event, x *minewarden.Flow) []minewarden.F
 		b = &beat{}
 		d.beats[key] = b
 	}
-	b.at[b.next] = ev.Time
+	b.at[b.next] = ev.Time.UnixNano()
 	b.next = (b.next + 1) % beats
 	if b.n++; b.n < beats {
 		return nil
 	}
+	lasted := time.Duration(b.at[(b.next+beats-1)%beats] - b.at[b.next])
+	if lasted < minLasting {
+		return nil
+	}
 	var steps [beats - 1]float64
 	for i := range steps {
-		steps[i] = b.at[(b.next+i+1)%beats].Sub(b.at[(b.next+i)%beats]).Seconds()
+		steps[i] = time.Duration(b.at[(b.next+i+1)%beats] - b.at[(b.next+i)%beats]).Seconds()
 	}
 	sorted := steps
 	slices.Sort(sorted[:])
@@ -238,8 +254,7 @@ func (d *detector) beat(ev *minewarden.Event, x *minewarden.Flow) []minewarden.F
 	for _, s := range steps {
 		away += math.Abs(s-median) / float64(len(steps))
 	}
-	lasted := b.at[(b.next+beats-1)%beats].Sub(b.at[b.next])
-	if median < minBeat.Seconds() || lasted < minLasting || away > maxJitter*median || !d.news(ruleBeacon+key.client.String()+key.server.String(), ev.Time) {
+	if median < minBeat.Seconds() || away > maxJitter*median || !d.news(ruleBeacon+x.Key.Client.Addr().String()+x.Key.Server.String(), ev.Time) {
 		return nil
 	}
 	score := 1 - away/median

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/internal/flowfilter"
 	"github.com/minewarden/minewarden/internal/shape"
 )
 
@@ -84,10 +85,11 @@ type flow struct {
 }
 
 type detector struct {
-	flows map[minewarden.FlowKey]*flow
-	order []minewarden.FlowKey
-	next  int
-	told  map[string]bool
+	flows  map[minewarden.FlowKey]*flow
+	filter flowfilter.Filter // of the keys of flows
+	order  []minewarden.FlowKey
+	next   int
+	told   map[string]bool
 }
 
 var _ minewarden.Detector = (*detector)(nil)
@@ -186,14 +188,22 @@ func (d *detector) get(key minewarden.FlowKey) *flow {
 	}
 	f := &flow{}
 	d.flows[key] = f
+	d.filter.Add(&key)
 	if len(d.order) < maxFlows {
 		d.order = append(d.order, key)
 		return f
 	}
-	delete(d.flows, d.order[d.next])
+	d.drop(&d.order[d.next])
 	d.order[d.next] = key
 	d.next = (d.next + 1) % maxFlows
 	return f
+}
+
+func (d *detector) drop(key *minewarden.FlowKey) {
+	if d.flows[*key] != nil {
+		delete(d.flows, *key)
+		d.filter.Remove(key)
+	}
 }
 
 // Protocols as the sensor names them: TLS, and those that can carry it.
@@ -207,9 +217,12 @@ func (d *detector) flow(ev *minewarden.Event, x *minewarden.Flow) []minewarden.F
 	if x.App != appTLS && x.App != appSOCKS && x.App != appHTTP {
 		return nil
 	}
-	f := d.flows[x.Key]
-	if x.State == minewarden.FlowEnd {
-		delete(d.flows, x.Key)
+	var f *flow
+	if d.filter.May(&x.Key) {
+		f = d.flows[x.Key]
+	}
+	if f != nil && x.State == minewarden.FlowEnd {
+		d.drop(&x.Key)
 	}
 	if x.App != appTLS && (f == nil || !f.hello) || len(x.Messages) == 0 && x.State != minewarden.FlowEnd {
 		return nil

@@ -145,9 +145,25 @@ func Dense(d *[nDense]float32, label string, labels int, lang *Language) {
 	}
 }
 
-// Entropy returns bits for each letter of the label: the common rule calls more than 3.8 generated.
+// Entropy returns bits for each letter of the label, dots left out: the common rule calls more than 3.8 generated.
 func Entropy(label string) float64 {
-	var d [nDense]float32
-	Dense(&d, label, 1, nil)
-	return float64(d[fEntropy]) * 4
+	var seen [256]uint16
+	n := 0
+	for i := range min(len(label), 1<<16-1) {
+		if label[i] != '.' {
+			seen[label[i]]++
+			n++
+		}
+	}
+	if n == 0 {
+		return 0
+	}
+	sum := 0.0 // of k log2 k
+	for i := range min(len(label), 1<<16-1) {
+		if k := seen[label[i]]; k > 1 && label[i] != '.' {
+			sum += float64(k) * math.Log2(float64(k))
+			seen[label[i]] = 0
+		}
+	}
+	return math.Log2(float64(n)) - sum/float64(n)
 }
