@@ -39,6 +39,7 @@ type engine struct {
 	emitTo minewarden.Emit
 	limits limits
 	now    int64  // of the packet in hand
+	key    key    // of it
 	iface  uint16 // where it came from, live; 0: not known
 	table  table
 	frags  frags
@@ -89,7 +90,9 @@ func (e *engine) keep(b []byte) []byte {
 // frame takes one packet of a file.
 func (e *engine) frame(f *frame) {
 	e.begin(f.time)
-	e.link(f.link, f.data, f.wire-len(f.data))
+	if f.link != linkEthernet || !e.common(f.data, f.wire-len(f.data)) {
+		e.link(f.link, f.data, f.wire-len(f.data))
+	}
 }
 
 // begin tells the time of the next packet, and forgets flows that are silent for long, some at a time.
@@ -122,7 +125,7 @@ func (e *engine) sweep() {
 			limit = idleClosed
 		case f.flags&flowAnswered == 0:
 			limit = idleHalfOpen
-		case f.key.proto == protoUDP:
+		case f.key.proto() == protoUDP:
 			limit = idleUDP
 		}
 		if e.now-f.last > limit {
@@ -147,14 +150,14 @@ func (e *engine) finish() {
 }
 
 // open makes a flow for a packet of an unknown conversation.
-func (e *engine) open(k *key, h uint32, fromB, senderIsClient, joined bool) *flow {
+func (e *engine) open(k *key, fromB, senderIsClient, joined bool) *flow {
 	if e.table.used >= e.limits.flows {
 		n := e.table.victim(e.now)
 		e.end(e.table.at(n), "evicted")
 		e.table.remove(n)
 		e.stats.evicted++
 	}
-	f := e.table.at(e.table.add(k, h))
+	f := e.table.at(e.table.add(k))
 	if fromB == senderIsClient {
 		f.flags |= flowFromB
 	}
@@ -258,14 +261,12 @@ func (e *engine) release(f *flow) {
 
 // udp takes a datagram.
 func (e *engine) udp(src, dst addr, sport, dport uint16, b []byte, missing int) {
-	k, fromB := keyOf(protoUDP, src, dst, sport, dport)
-	h := e.table.hash(&k)
-	n, known := e.table.find(&k, h)
-	var f *flow
-	if known {
-		f = e.table.at(n)
-	} else {
-		f = e.open(&k, h, fromB, sport >= 1024 || dport < 1024 && dport <= sport, false)
+	k := &e.key
+	fromB := k.set(protoUDP, src, dst, sport, dport)
+	f, _ := e.table.find(k)
+	known := f != nil
+	if !known {
+		f = e.open(k, fromB, sport >= 1024 || dport < 1024 && dport <= sport, false)
 	}
 	s, fresh := e.count(f, fromB, len(b)+missing)
 	if !fresh {

@@ -98,6 +98,11 @@ func (fs *frags) add(k fragKey, off int, more, cut bool, b []byte, now int64) []
 
 func (fs *frags) drop(i int) {
 	fs.bytes -= fs.waiting[i].have
+	if i == 0 {
+		fs.waiting[0] = nil
+		fs.waiting, fs.ids = fs.waiting[1:], fs.ids[1:]
+		return
+	}
 	fs.waiting = append(fs.waiting[:i], fs.waiting[i+1:]...)
 	fs.ids = append(fs.ids[:i], fs.ids[i+1:]...)
 }

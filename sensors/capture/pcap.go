@@ -104,6 +104,24 @@ func (p *pcap) u32(b []byte) uint32 {
 }
 
 func (p *pcap) next(f *frame) error {
+	in := p.in
+	if rest := in.buf[in.off:]; len(rest) >= 16 && !p.swapped && p.head == 16 {
+		size, wire := binary.LittleEndian.Uint32(rest[8:]), binary.LittleEndian.Uint32(rest[12:])
+		if size <= maxPacket && 16+int(size) <= len(rest) {
+			p.n++
+			f.time = int64(binary.LittleEndian.Uint32(rest))*1e9 + int64(binary.LittleEndian.Uint32(rest[4:]))*p.unit
+			f.wire, f.link = int(max(size, min(wire, maxPacket))), p.link
+			f.data = rest[16 : 16+size : 16+size]
+			in.off += 16 + int(size)
+			in.approach()
+			return nil
+		}
+	}
+	return p.slow(f)
+}
+
+// slow reads a packet in any byte order, and where the file has to be read on.
+func (p *pcap) slow(f *frame) error {
 	h, err := p.in.take(p.head)
 	if err != nil {
 		if errors.Is(err, io.EOF) {
@@ -118,7 +136,6 @@ func (p *pcap) next(f *frame) error {
 		return fmt.Errorf("packet %d claims to have %d bytes", p.n, size)
 	}
 	f.wire, f.link = int(max(size, min(wire, maxPacket))), p.link
-	p.in.approach()
 	if f.data, err = p.in.take(int(size)); err != nil {
 		return fmt.Errorf("packet %d: %d of %d bytes are there: %w", p.n, len(f.data), size, noEOF(err))
 	}

@@ -85,7 +85,7 @@ func (e *engine) sniff(f *flow, c *conn, s int, b []byte) {
 		}
 		all = h.buf
 	}
-	a, sure := identify(all, s == 0 || f.flags&flowJoined != 0, f.key.pa == 53 || f.key.pb == 53, f.flags&flowJoined != 0 && h.off == 0)
+	a, sure := identify(all, s == 0 || f.flags&flowJoined != 0, f.key.pa() == 53 || f.key.pb() == 53, f.flags&flowJoined != 0 && h.off == 0)
 	if !sure && len(all) < sniffLen && len(c.half[1-s].buf) == 0 {
 		if len(h.buf) > 0 || e.gather(h, b, maxSniff) {
 			return

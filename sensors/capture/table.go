@@ -29,19 +29,29 @@ func (a addr) netip() netip.Addr {
 
 func (a addr) less(b addr) bool { return a.hi < b.hi || a.hi == b.hi && a.lo < b.lo }
 
-// key names a conversation, the lesser end first.
+// key names a conversation, the lesser end first. It is written and compared by whole words: narrower parts of it in memory would
+// make the processor wait for each.
 type key struct {
-	a, b   addr
-	pa, pb uint16
-	proto  uint8
+	a, b  addr
+	ports uint64 // port of a | port of b << 16 | protocol << 32
 }
 
-// keyOf returns the key and whether the sender is its second end.
-func keyOf(proto uint8, src, dst addr, sport, dport uint16) (k key, fromB bool) {
+func (k *key) pa() uint16   { return uint16(k.ports) }
+func (k *key) pb() uint16   { return uint16(k.ports >> 16) }
+func (k *key) proto() uint8 { return uint8(k.ports >> 32) }
+
+func (k *key) same(o *key) bool {
+	return k.ports^o.ports|k.a.lo^o.a.lo|k.b.lo^o.b.lo|k.a.hi^o.a.hi|k.b.hi^o.b.hi == 0
+}
+
+// set makes k the key of a packet and returns whether the sender is its second end.
+func (k *key) set(proto uint8, src, dst addr, sport, dport uint16) (fromB bool) {
 	if src.less(dst) || src == dst && sport <= dport {
-		return key{src, dst, sport, dport, proto}, false
+		k.a, k.b, k.ports = src, dst, uint64(sport)|uint64(dport)<<16|uint64(proto)<<32
+		return false
 	}
-	return key{dst, src, dport, sport, proto}, true
+	k.a, k.b, k.ports = dst, src, uint64(dport)|uint64(sport)<<16|uint64(proto)<<32
+	return true
 }
 
 const (
@@ -92,10 +102,10 @@ func (f *flow) side(fromB bool) int {
 func (f *flow) public() minewarden.FlowKey {
 	k := minewarden.FlowKey{
 		Proto:  "tcp",
-		Client: netip.AddrPortFrom(f.key.a.netip(), f.key.pa),
-		Server: netip.AddrPortFrom(f.key.b.netip(), f.key.pb),
+		Client: netip.AddrPortFrom(f.key.a.netip(), f.key.pa()),
+		Server: netip.AddrPortFrom(f.key.b.netip(), f.key.pb()),
 	}
-	if f.key.proto == protoUDP {
+	if f.key.proto() == protoUDP {
 		k.Proto = "udp"
 	}
 	if f.flags&flowFromB != 0 {
@@ -112,6 +122,8 @@ type table struct {
 	slots  []uint64 // hash<<32 | number+1; 0: empty
 	chunks [][]flow
 	free   []uint32
+	recent *flow  // that was found last: the next packet is often of it too; nil: none
+	at0    uint32 // its number
 	used   int
 	made   uint32
 	hand   uint32 // of the clock that chooses whom to evict
@@ -125,30 +137,36 @@ func (t *table) at(n uint32) *flow { return &t.chunks[n/chunk][n%chunk] }
 
 func (t *table) hash(k *key) uint32 {
 	h1, l1 := bits.Mul64(k.a.lo^t.seed[0], k.b.lo^t.seed[1])
-	h2, l2 := bits.Mul64(k.a.hi^t.seed[2]^uint64(k.pa)<<16, k.b.hi^t.seed[0]^(uint64(k.pb)|uint64(k.proto)<<32))
+	h2, l2 := bits.Mul64(k.a.hi^t.seed[2]^k.ports<<24, k.b.hi^t.seed[0]^k.ports)
 	h3, l3 := bits.Mul64(h1^l1^bits.RotateLeft64(h2^l2, 29), 0x9e3779b97f4a7c15)
 	return uint32(h3 ^ l3)
 }
 
-// find returns the flow's number, or false.
-func (t *table) find(k *key, h uint32) (uint32, bool) {
+// find returns the flow of k, or nil, and its number.
+func (t *table) find(k *key) (*flow, uint32) {
+	if f := t.recent; f != nil && f.key.same(k) {
+		return f, t.at0
+	}
+	h := t.hash(k)
 	mask := uint32(len(t.slots) - 1)
 	for i := h & mask; ; i = (i + 1) & mask {
 		s := t.slots[i]
 		if s == 0 {
-			return 0, false
+			return nil, 0
 		}
 		if uint32(s>>32) == h {
 			n := uint32(s) - 1
-			if t.at(n).key == *k {
-				return n, true
+			if f := t.at(n); f.key.same(k) {
+				t.recent, t.at0 = f, n
+				return f, n
 			}
 		}
 	}
 }
 
 // add makes the flow of k, which must not be there.
-func (t *table) add(k *key, h uint32) uint32 {
+func (t *table) add(k *key) uint32 {
+	h := t.hash(k)
 	if t.used*2 >= len(t.slots) {
 		t.grow()
 	}
@@ -190,6 +208,7 @@ func (t *table) grow() {
 // remove forgets flow n. Its slot is filled from behind, so that no look-up passes over a hole.
 func (t *table) remove(n uint32) {
 	f := t.at(n)
+	t.recent = nil
 	mask := uint32(len(t.slots) - 1)
 	i := f.hash & mask
 	for uint32(t.slots[i]) != n+1 {

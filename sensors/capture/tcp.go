@@ -59,12 +59,11 @@ type segment struct {
 // tcp takes a segment: h is its header without options.
 func (e *engine) tcp(src, dst addr, h, b []byte, missing int) {
 	sport, dport, seq, flags := be16(h), be16(h[2:]), be32(h[4:]), h[13]
-	k, fromB := keyOf(protoTCP, src, dst, sport, dport)
-	hash := e.table.hash(&k)
-	n, known := e.table.find(&k, hash)
-	var f *flow
+	k := &e.key
+	fromB := k.set(protoTCP, src, dst, sport, dport)
+	f, n := e.table.find(k)
+	known := f != nil
 	if known {
-		f = e.table.at(n)
 		if flags&(tcpSYN|tcpACK|tcpRST) == tcpSYN && (f.flags&flowClosed != 0 || f.isn[f.side(fromB)] != seq) && e.mine(f, fromB) {
 			e.end(f, "reused")
 			e.table.remove(n)
@@ -74,11 +73,11 @@ func (e *engine) tcp(src, dst addr, h, b []byte, missing int) {
 	if !known {
 		switch flags & (tcpSYN | tcpACK) {
 		case tcpSYN:
-			f = e.open(&k, hash, fromB, true, false)
+			f = e.open(k, fromB, true, false)
 		case tcpSYN | tcpACK:
-			f = e.open(&k, hash, fromB, false, false)
+			f = e.open(k, fromB, false, false)
 		default:
-			f = e.open(&k, hash, fromB, likelyClient(sport, dport), true)
+			f = e.open(k, fromB, likelyClient(sport, dport), true)
 		}
 	}
 	s, fresh := e.count(f, fromB, len(b)+missing)

@@ -44,6 +44,27 @@ func (e *engine) ethernet(b []byte, missing, depth int) {
 	e.network(be16(b[12:]), b[14:], missing, depth)
 }
 
+// common walks a frame of the commonest shape, TCP over IPv4 without options or fragments, and returns false for any other.
+func (e *engine) common(b []byte, missing int) bool {
+	if len(b) < 54 || b[12] != 0x08 || b[13] != 0 || b[14] != 0x45 || b[23] != protoTCP || (b[20]&0x3f|b[21]) != 0 {
+		return false
+	}
+	b = b[14:]
+	total, head := int(be16(b[2:])), int(b[32]>>4)*4
+	if total > len(b) {
+		missing = total - len(b)
+	} else if total < 40 {
+		return false
+	} else {
+		b, missing = b[:total], 0
+	}
+	if head < 20 || 20+head > len(b) {
+		return false
+	}
+	e.tcp(addr{0, v4Prefix | uint64(be32(b[12:]))}, addr{0, v4Prefix | uint64(be32(b[16:]))}, b[20:40], b[20+head:], missing)
+	return true
+}
+
 // network walks what follows an Ethernet type.
 func (e *engine) network(et uint16, b []byte, missing, depth int) {
 	if depth > maxTunnels {
