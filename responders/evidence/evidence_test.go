@@ -199,7 +199,7 @@ func TestMemfd(t *testing.T) {
 func TestProcessesThatEndMeanwhile(t *testing.T) {
 	cmd := start(t, "churn", self(t), nil)
 	r := responder(t, nil)
-	for range 20 {
+	for range 6 {
 		a := planOne(t, r, about(t, cmd.Process.Pid))
 		a.Params[ParamMemory] = MemoryWhole
 		_, m := do(t, r, a)
