@@ -8,6 +8,7 @@ import (
 	"github.com/minewarden/minewarden/responders/process"
 	"github.com/minewarden/minewarden/responders/quarantine"
 	"github.com/minewarden/minewarden/responders/repair"
+	"github.com/minewarden/minewarden/responders/source"
 )
 
 // A Maker makes a responder from what it may touch.
@@ -26,6 +27,7 @@ func All() []Named {
 		{evidence.Name, evidence.New},
 		{network.Name, network.New},
 		{quarantine.Name, quarantine.New},
+		{source.Name, source.New},
 		{repair.Name, repair.New},
 	}
 }
