@@ -4,6 +4,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -12,8 +13,10 @@ import (
 
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/config"
+	"github.com/minewarden/minewarden/console"
 	"github.com/minewarden/minewarden/detectors"
 	"github.com/minewarden/minewarden/detectors/sigma"
+	"github.com/minewarden/minewarden/reports"
 	"github.com/minewarden/minewarden/responders"
 	"github.com/minewarden/minewarden/sensors"
 )
@@ -39,10 +42,16 @@ func LoadConfig(path string) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := cfg.Check(Known()); err != nil {
+	if err := errors.Join(cfg.Check(Known()), checkParts(cfg)); err != nil {
 		return nil, fmt.Errorf("configuration %s: %w", path, err)
 	}
 	return cfg, nil
+}
+
+// checkParts has the owners of top-level sections look at them, so that a mistake shows at the start and not in an emergency.
+func checkParts(cfg *config.Config) error {
+	report, front := reports.DefaultConfig(), console.Config{}
+	return errors.Join(cfg.Part("reports", &report), report.Validate(), cfg.Part("console", &front), front.Validate())
 }
 
 func env(cfg *config.Config, log *slog.Logger, catalogue, name string) minewarden.Env {

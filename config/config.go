@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -39,7 +40,7 @@ func ParseRespond(name string) (Respond, error) {
 // A Config is the whole file. The zero value of a key means its default.
 type Config struct {
 	Data    string   `yaml:"data"`    // directory of everything that is kept
-	Listen  string   `yaml:"listen"`  // address of the console
+	Listen  string   `yaml:"listen"`  // address of the console, or "off"
 	Respond Respond  `yaml:"respond"` // what is done without asking
 	Record  string   `yaml:"record"`  // file to which every event is written, for support; empty: none
 	Disable []string `yaml:"disable"` // modules by name, as "sensors/ebpf"
@@ -48,7 +49,14 @@ type Config struct {
 	SigmaRules []string `yaml:"-"`
 
 	sections map[string]map[string]ast.Node // catalogue → module → its section
+	parts    map[string]ast.Node            // of Parts → its section
 }
+
+// Parts are the top-level keys whose sections belong to a package of the same name, which checks them.
+var Parts = [...]string{"console", "playbooks", "reports", "alerts"}
+
+// Off is the value of Listen where no console is served.
+const Off = "off"
 
 // catalogues are the top-level keys whose children are sections of modules.
 var catalogues = []string{"sensors", "detectors", "audits", "responders"}
@@ -94,7 +102,7 @@ func Parse(text []byte) (c *Config, err error) {
 		return nil, errors.New(strings.TrimSpace(yaml.FormatError(err, false, true)))
 	}
 	c = Default()
-	c.sections = map[string]map[string]ast.Node{}
+	c.sections, c.parts = map[string]map[string]ast.Node{}, map[string]ast.Node{}
 	if len(file.Docs) > 1 {
 		return nil, errors.New("more than one document")
 	}
@@ -125,6 +133,10 @@ func (c *Config) top(body ast.Node) error {
 			if err := c.catalogue(key, pair.Value); err != nil {
 				return err
 			}
+			continue
+		}
+		if slices.Contains(Parts[:], key) {
+			c.parts[key] = pair.Value
 			continue
 		}
 		target, ok := map[string]any{"data": &c.Data, "listen": &c.Listen, "respond": &c.Respond, "record": &c.Record, "disable": &c.Disable}[key]
@@ -160,6 +172,18 @@ func (c *Config) catalogue(name string, value ast.Node) error {
 	return nil
 }
 
+// Sections returns the names of modules that have a section, as "sensors/ebpf", sorted.
+func (c *Config) Sections() []string {
+	var names []string
+	for catalogue, modules := range c.sections {
+		for module := range modules {
+			names = append(names, catalogue+"/"+module)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // Check says whether every section and every disabled module is one of known, which holds names as "sensors/ebpf".
 func (c *Config) Check(known map[string]bool) error {
 	for catalogue, modules := range c.sections {
@@ -189,13 +213,19 @@ func (c *Config) Disabled(name string) bool {
 
 // Section returns the decoder of a module's own section, over the defaults that the value already holds.
 func (c *Config) Section(catalogue, module string) func(any) error {
-	node := c.sections[catalogue][module]
+	return section(c.sections[catalogue][module], catalogue+"/"+module)
+}
+
+// Part reads the section of one of Parts, over the defaults that the value already holds.
+func (c *Config) Part(name string, into any) error { return section(c.parts[name], name)(into) }
+
+func section(node ast.Node, name string) func(any) error {
 	return func(into any) error {
 		if node == nil || node.Type() == ast.NullType {
 			return nil
 		}
 		if err := yaml.NodeToValue(node, into, yaml.Strict()); err != nil {
-			return fmt.Errorf("line %d: %s/%s: %s", line(node), catalogue, module, strings.TrimSpace(yaml.FormatError(err, false, false)))
+			return fmt.Errorf("line %d: %s: %s", line(node), name, strings.TrimSpace(yaml.FormatError(err, false, false)))
 		}
 		return nil
 	}
@@ -209,8 +239,8 @@ func (c *Config) Validate() error {
 	if c.Data == "" {
 		return errors.New("data: no directory given")
 	}
-	if _, err := netip.ParseAddrPort(c.Listen); err != nil {
-		return fmt.Errorf("listen: %q is not ADDRESS:PORT", c.Listen)
+	if _, err := netip.ParseAddrPort(c.Listen); err != nil && c.Listen != Off {
+		return fmt.Errorf("listen: %q is not ADDRESS:PORT, or off", c.Listen)
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 
 func newReport() *cobra.Command {
 	cmd := &cobra.Command{Use: "report", Short: "Write reports", Args: cobra.NoArgs}
-	cmd.AddCommand(newReportPosture())
+	cmd.AddCommand(newReportIncident(), newReportReview(), newReportKPI(), newReportPosture())
 	return cmd
 }
 
