@@ -17,7 +17,7 @@ import (
 func (s *Server) routes() {
 	s.api = s.newAPI()
 	for _, group := range []func(){
-		s.overview, s.incidents, s.actions, s.live, s.posture, s.catalogue, s.drills, s.settings, s.trail, s.events,
+		s.overview, s.incidents, s.actions, s.evidence, s.live, s.posture, s.catalogue, s.drills, s.settings, s.trail, s.events,
 	} {
 		group()
 	}

@@ -43,6 +43,7 @@ type Options struct {
 	Cases     Cases
 	Actions   Actions
 	Receipts  Receipts
+	Evidence  Evidence
 	// Deadlines are those of all incidents; nil: nothing has any.
 	Deadlines func(context.Context) []Deadline
 	Overview  Overview
@@ -53,7 +54,8 @@ type Options struct {
 	Settings  Settings
 	Trail     Trail
 	Feed      *Feed
-	Routes    []func(huma.API) // of other packages; see README.md
+	Routes    []func(huma.API)                // of other packages; see README.md
+	Outer     func(http.Handler) http.Handler // around what is served over TLS; nil: nothing
 }
 
 // A Server serves one agent.
@@ -87,6 +89,9 @@ func (s *Server) Handler() http.Handler {
 // Serve serves TLS on l until ctx is done.
 func (s *Server) Serve(ctx context.Context, l net.Listener, certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) error {
 	srv := s.server(ctx)
+	if s.o.Outer != nil {
+		srv.Handler = s.o.Outer(srv.Handler)
+	}
 	srv.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS13, GetCertificate: certificate, NextProtos: []string{"h2", "http/1.1"}}
 	return s.serve(ctx, srv, func() error { return srv.ServeTLS(netutil.LimitListener(l, maxConns), "", "") })
 }

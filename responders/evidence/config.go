@@ -34,7 +34,7 @@ type Config struct {
 // DefaultConfig returns the defaults.
 func DefaultConfig() Config {
 	return Config{
-		Memory: MemoryExec, Deadline: 2 * time.Minute, MaxSize: 8 << 10, MaxMemory: 4 << 10, MaxFile: 512, MaxTotal: 64 << 10,
+		Memory: MemoryExec, Deadline: 90 * time.Second, MaxSize: 8 << 10, MaxMemory: 4 << 10, MaxFile: 512, MaxTotal: 64 << 10,
 		MaxProcesses: 64, LogWindow: 2 * time.Minute, Docker: "/var/run/docker.sock", Nice: 19,
 		Logs: []string{
 			"/var/log/auth.log", "/var/log/secure", "/var/log/syslog", "/var/log/messages", "/var/log/cron", "/var/log/cron.log",
