@@ -112,6 +112,23 @@ func (k *Keeper) Get(ctx context.Context, id string) (minewarden.Incident, error
 	return k.store.Get(ctx, id)
 }
 
+// Now returns an incident that is in memory, as it is now.
+func (k *Keeper) Now(id string) (minewarden.Incident, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.c.Get(id)
+}
+
+// Of returns the id of the incident that a process belongs to, or "".
+func (k *Keeper) Of(key minewarden.ProcessKey) string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if s := k.c.procs[key]; s != nil {
+		return s.inc.ID
+	}
+	return ""
+}
+
 // Bring takes an incident that left memory back from the store, so that Change finds it.
 func (k *Keeper) Bring(ctx context.Context, id string) error {
 	k.mu.Lock()
