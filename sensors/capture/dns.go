@@ -110,6 +110,9 @@ func (e *engine) parseDNS(d *minewarden.DNS, b []byte) bool {
 		return false
 	}
 	*d = minewarden.DNS{ID: be16(b), Response: b[2]&0x80 != 0, Size: uint16(min(len(b), 65535))}
+	if e.limits.reuse {
+		d.Addrs, d.Names = e.addrs[:0], e.names[:0]
+	}
 	if op := b[2] >> 3 & 15; op > 6 {
 		return false
 	}
@@ -124,7 +127,7 @@ func (e *engine) parseDNS(d *minewarden.DNS, b []byte) bool {
 			return false
 		}
 		if i == 0 {
-			d.Name, d.Type = string(name), typeName(be16(b[next:]))
+			d.Name, d.Type = e.reuse.string(name), typeName(be16(b[next:]))
 		}
 		off = next + 4
 	}
@@ -133,7 +136,11 @@ func (e *engine) parseDNS(d *minewarden.DNS, b []byte) bool {
 	}
 	d.Answers = be16(b[6:])
 	for i := range min(int(d.Answers), maxRecords) {
-		name, next, ok := appendName(e.scratch[:0], b, off)
+		var name []byte
+		next, ok := off+2, true
+		if questions == 0 || off+2 > len(b) || b[off] != 0xc0 || b[off+1] != 12 { // nearly all are of what was asked, which was read above
+			name, next, ok = appendName(e.scratch[:0], b, off)
+		}
 		if !ok || next+10 > len(b) {
 			break
 		}
@@ -142,13 +149,16 @@ func (e *engine) parseDNS(d *minewarden.DNS, b []byte) bool {
 			d.TTL = ttl
 		}
 		if i == 0 && questions == 0 {
-			d.Name, d.Type = string(name), typeName(typ)
+			d.Name, d.Type = e.reuse.string(name), typeName(typ)
 		}
 		off = next + 10 + size
 		if off > len(b) {
 			break
 		}
 		e.answerRecord(d, typ, b, next+10, off)
+	}
+	if e.limits.reuse {
+		e.addrs, e.names = d.Addrs, d.Names
 	}
 	return true
 }
@@ -175,7 +185,7 @@ func (e *engine) answerRecord(d *minewarden.DNS, typ uint16, b []byte, from, to 
 			from += 6
 		}
 		if name, _, ok := appendName(e.scratch[:0], b[:to], from); ok && len(d.Names) < maxTargets {
-			d.Names = append(d.Names, string(name))
+			d.Names = append(d.Names, e.reuse.string(name))
 		}
 	}
 }

@@ -2,6 +2,8 @@ package capture
 
 import (
 	"bytes"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/minewarden/minewarden"
@@ -13,7 +15,7 @@ type limits struct {
 	messages int  // of all flows
 	pending  int  // bytes of all flows that wait for what is missing before them, or for the rest of a message
 	own      bool // what is emitted must not share memory with the packet
-	reuse    bool // what is emitted is not looked at after emit returned, but for strings and slices of other than bytes
+	reuse    bool // what is emitted is not looked at after emit returned, but for strings
 }
 
 func defaultLimits() limits {
@@ -53,6 +55,10 @@ type engine struct {
 	sweepTick int64
 	sweepAt   uint32
 	made      makers
+	reuse     reuse
+	addrs     []netip.Addr // of the message in hand
+	names     []string
+	unpacked  []byte
 	scratch   []byte
 	rare      rareLinks
 	certs     certCache
@@ -71,7 +77,7 @@ type stats struct {
 
 func newEngine(emit minewarden.Emit, l limits) *engine {
 	e := &engine{emitTo: emit, limits: l, table: newTable(), scratch: make([]byte, 0, 64<<10)}
-	e.made.flow.reuse, e.made.stream.reuse, e.made.http.reuse = l.reuse, l.reuse, l.reuse
+	e.made.flow.reuse, e.made.stream.reuse, e.made.http.reuse, e.made.dns.reuse = l.reuse, l.reuse, l.reuse, l.reuse
 	return e
 }
 
@@ -207,7 +213,10 @@ func (e *engine) report(f *flow, state, ended string) {
 	}
 	f.reported = e.now
 	if c := e.connOf(f); c != nil && len(c.messages)+int(c.more) > 0 {
-		d.Messages, d.More = append([]minewarden.Message(nil), c.messages...), c.more
+		d.Messages, d.More = c.messages, c.more
+		if !e.limits.reuse {
+			d.Messages = slices.Clone(c.messages)
+		}
 		e.messages -= len(c.messages)
 		c.messages, c.more = c.messages[:0], 0
 	}
@@ -253,6 +262,9 @@ func (e *engine) release(f *flow) {
 	kept := c.messages[:0]
 	if cap(kept) > keptMessages {
 		kept = nil
+	}
+	if c.web != nil {
+		e.reuse.giveWeb(c.web)
 	}
 	*c = conn{messages: kept}
 	e.spare = append(e.spare, f.conn)

@@ -17,24 +17,31 @@ type fragKey struct {
 type datagram struct {
 	key   fragKey
 	since int64
-	parts []part
-	total int // bytes, once the last fragment is there; 0 before
+	parts []fragment // by place
+	bytes []byte     // of all parts, in order of coming
+	total int        // bytes, once the last fragment is there; 0 before
 	have  int
 }
 
-type part struct {
-	off  int
-	data []byte
-}
+// A fragment is n bytes of a datagram from off on, which lie at at.
+type fragment struct{ off, n, at int }
 
 // frags puts fragments together. What overlaps is as the first fragment says.
 type frags struct {
 	waiting []*datagram // oldest first
 	ids     []uint32    // of waiting, to find one quickly
 	bytes   int
+	spare   []*datagram // to be used again
+	out     []byte      // what was put together last
 }
 
-// add takes one fragment and returns the whole payload when it was the last one missing, or nil.
+// spareDatagrams is how many are kept to be used again: each as large as a datagram in four fragments of Ethernet at most.
+const (
+	spareDatagrams = 64
+	spareDatagram  = 6 << 10
+)
+
+// add takes one fragment and returns the whole payload, good until the next call, when it was the last one missing, or nil.
 func (fs *frags) add(k fragKey, off int, more, cut bool, b []byte, now int64) []byte {
 	for len(fs.waiting) > 0 && (now-fs.waiting[0].since > fragFor || fs.bytes > fragBytes) {
 		fs.drop(0)
@@ -53,7 +60,7 @@ func (fs *frags) add(k fragKey, off int, more, cut bool, b []byte, now int64) []
 		if len(fs.waiting) >= maxDatagrams {
 			fs.drop(0)
 		}
-		fs.waiting = append(fs.waiting, &datagram{key: k, since: now})
+		fs.waiting = append(fs.waiting, fs.datagram(k, now))
 		fs.ids = append(fs.ids, k.id)
 		at = len(fs.waiting) - 1
 	}
@@ -63,8 +70,8 @@ func (fs *frags) add(k fragKey, off int, more, cut bool, b []byte, now int64) []
 		i++
 	}
 	if i > 0 {
-		if p := d.parts[i-1]; p.off+len(p.data) > off {
-			skip := p.off + len(p.data) - off
+		if p := d.parts[i-1]; p.off+p.n > off {
+			skip := p.off + p.n - off
 			if skip >= len(b) {
 				return nil
 			}
@@ -76,9 +83,10 @@ func (fs *frags) add(k fragKey, off int, more, cut bool, b []byte, now int64) []
 		more = true
 	}
 	if len(b) > 0 {
-		d.parts = append(d.parts, part{})
+		d.parts = append(d.parts, fragment{})
 		copy(d.parts[i+1:], d.parts[i:])
-		d.parts[i] = part{off, append([]byte(nil), b...)}
+		d.parts[i] = fragment{off, len(b), len(d.bytes)}
+		d.bytes = append(d.bytes, b...)
 		d.have += len(b)
 		fs.bytes += len(b)
 	}
@@ -88,20 +96,31 @@ func (fs *frags) add(k fragKey, off int, more, cut bool, b []byte, now int64) []
 	if d.total == 0 || d.have < d.total {
 		return nil
 	}
-	out := make([]byte, 0, d.have)
+	fs.out = fs.out[:0]
 	for _, p := range d.parts {
-		out = append(out, p.data...)
+		fs.out = append(fs.out, d.bytes[p.at:p.at+p.n]...)
 	}
+	total := d.total
 	fs.drop(at)
-	return out[:d.total]
+	return fs.out[:total]
+}
+
+func (fs *frags) datagram(k fragKey, now int64) *datagram {
+	i := len(fs.spare)
+	if i == 0 {
+		return &datagram{key: k, since: now}
+	}
+	d := fs.spare[i-1]
+	fs.spare = fs.spare[:i-1]
+	*d = datagram{key: k, since: now, parts: d.parts[:0], bytes: d.bytes[:0]}
+	return d
 }
 
 func (fs *frags) drop(i int) {
-	fs.bytes -= fs.waiting[i].have
-	if i == 0 {
-		fs.waiting[0] = nil
-		fs.waiting, fs.ids = fs.waiting[1:], fs.ids[1:]
-		return
+	d := fs.waiting[i]
+	fs.bytes -= d.have
+	if len(fs.spare) < spareDatagrams && cap(d.bytes) <= spareDatagram {
+		fs.spare = append(fs.spare, d)
 	}
 	fs.waiting = append(fs.waiting[:i], fs.waiting[i+1:]...)
 	fs.ids = append(fs.ids[:i], fs.ids[i+1:]...)

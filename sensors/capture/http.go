@@ -2,11 +2,7 @@ package capture
 
 import (
 	"bytes"
-	"compress/flate"
-	"compress/gzip"
-	"compress/zlib"
 	"encoding/base64"
-	"io"
 	"strconv"
 	"strings"
 
@@ -78,7 +74,7 @@ func (w *webHalf) missing(n int64) {
 func (e *engine) http(f *flow, c *conn, s int, b []byte) {
 	h := &c.half[s]
 	if c.web == nil {
-		c.web = &web{}
+		c.web = e.reuse.web()
 	}
 	w := &c.web.half[s]
 	if w.resync {
@@ -215,7 +211,7 @@ func (e *engine) httpMessage(f *flow, c *conn, s int, head []byte) {
 			return
 		}
 		path, _, _ := bytes.Cut(after, []byte(" "))
-		d.Method, d.Path = methodName(method), string(path[:min(len(path), maxPath)])
+		d.Method, d.Path = methodName(method), e.reuse.string(path[:min(len(path), maxPath)])
 	}
 	chunked, length := false, int64(-1)
 	for len(fields) > 0 {
@@ -229,11 +225,11 @@ func (e *engine) httpMessage(f *flow, c *conn, s int, head []byte) {
 		switch len(name) {
 		case 4:
 			if equalFold(name, "host") {
-				d.Host = string(v)
+				d.Host = e.reuse.string(v)
 			}
 		case 6:
 			if equalFold(name, "server") && d.Response {
-				d.Agent = string(v)
+				d.Agent = e.reuse.string(v)
 			}
 		case 7:
 			if equalFold(name, "upgrade") {
@@ -241,11 +237,11 @@ func (e *engine) httpMessage(f *flow, c *conn, s int, head []byte) {
 			}
 		case 10:
 			if equalFold(name, "user-agent") && !d.Response {
-				d.Agent = string(v)
+				d.Agent = e.reuse.string(v)
 			}
 		case 12:
 			if equalFold(name, "content-type") {
-				d.ContentType = contentType(v)
+				d.ContentType = e.reuse.string(v)
 			}
 		case 13:
 			if equalFold(name, "authorization") {
@@ -381,29 +377,17 @@ func (e *engine) httpBody(f *flow, c *conn, s int, b []byte, last bool) {
 	}
 }
 
-// unpackBody returns at most maxBody bytes of what b unpacks to.
+// unpackBody returns at most maxBody bytes of what b unpacks to, good until the next call.
 func (e *engine) unpackBody(how byte, b []byte) []byte {
-	var r io.Reader
-	var err error
-	switch how {
-	case 'g':
-		r, err = gzip.NewReader(bytes.NewReader(b))
-	case 'd':
-		if r, err = zlib.NewReader(bytes.NewReader(b)); err != nil {
-			r, err = flate.NewReader(bytes.NewReader(b)), nil
-		}
-	default:
-		return nil
+	if e.unpacked == nil {
+		e.unpacked = make([]byte, 0, 8<<10)
 	}
+	out, err := e.reuse.unpack(e.unpacked[:0], how, b, maxBody)
 	if err != nil {
 		e.stats.bad++
-		return nil
 	}
-	out, err := io.ReadAll(io.LimitReader(r, maxBody))
-	if err != nil && len(out) == 0 {
-		e.stats.bad++
-	}
-	return out // also the begin of what is cut short
+	e.unpacked = out
+	return out
 }
 
 func cutLine(b []byte) (line, rest []byte) {
@@ -440,16 +424,6 @@ func methodName(b []byte) string {
 // maybeJSON says which compressed bodies are worth unpacking.
 func maybeJSON(contentType string) bool {
 	return contentType == "" || strings.Contains(contentType, "json") || strings.HasPrefix(contentType, "text/plain")
-}
-
-func contentType(v []byte) string {
-	switch string(v) {
-	case "application/json":
-		return "application/json"
-	case "text/html":
-		return "text/html"
-	}
-	return string(v)
 }
 
 func encoding(v []byte) byte {

@@ -109,6 +109,9 @@ func (e *engine) sniff(f *flow, c *conn, s int, b []byte) {
 			e.deliver(f, c, side, pending)
 		}
 	}
+	if len(all) > len(b) { // it was gathered
+		e.reuse.give(all)
+	}
 }
 
 // identify says what a flow is that begins with b; sure is false when more bytes could tell more.

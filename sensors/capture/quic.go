@@ -294,3 +294,9 @@ func varint(b []byte) (uint64, int) {
 	}
 	return v, n
 }
+
+// A part is what lies from off on of a message that comes in any order.
+type part struct {
+	off  int
+	data []byte
+}

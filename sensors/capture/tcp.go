@@ -242,6 +242,7 @@ func (e *engine) follow(f *flow, c *conn, s int) {
 		if skip := int(h.next - g.seq); skip < len(g.data) {
 			e.advance(f, c, s, g.data[skip:])
 		}
+		e.reuse.give(g.data)
 	}
 	if len(h.held) == 0 {
 		h.held = nil
@@ -278,7 +279,7 @@ func (e *engine) hold(h *half, seq uint32, b []byte) bool {
 	}
 	h.held = append(h.held, segment{})
 	copy(h.held[i+1:], h.held[i:])
-	h.held[i] = segment{seq, append([]byte(nil), b...)}
+	h.held[i] = segment{seq, append(e.reuse.buffer(len(b)), b...)}
 	e.pending += len(b)
 	return true
 }
@@ -287,9 +288,10 @@ func (e *engine) hold(h *half, seq uint32, b []byte) bool {
 func (e *engine) unhold(h *half) {
 	for _, g := range h.held {
 		e.pending -= len(g.data)
+		e.reuse.give(g.data)
 	}
-	e.pending -= len(h.buf)
-	h.held, h.buf = nil, nil
+	h.held = nil
+	e.drop(h)
 }
 
 // gather appends b to what a side holds of a message; false: it would become longer than limit.
@@ -297,6 +299,9 @@ func (e *engine) gather(h *half, b []byte, limit int) bool {
 	if len(h.buf)+len(b) > limit || e.pending+len(b) > e.limits.pending {
 		e.stats.unheld += uint64(len(b))
 		return false
+	}
+	if h.buf == nil {
+		h.buf = e.reuse.buffer(len(b))
 	}
 	h.buf = append(h.buf, b...)
 	e.pending += len(b)
@@ -306,6 +311,7 @@ func (e *engine) gather(h *half, b []byte, limit int) bool {
 // drop forgets what was gathered.
 func (e *engine) drop(h *half) {
 	e.pending -= len(h.buf)
+	e.reuse.give(h.buf)
 	h.buf = nil
 }
 
