@@ -1,0 +1,121 @@
+// The five questions of somebody who has just been woken: what happened, how sure are we, what was done, how is it undone,
+// what next.
+
+import { useState } from "react";
+import { useData } from "../../api/cache";
+import type { Action, Incident, IncidentFinding, Items, Receipt, Severity } from "../../api/types";
+import { useT } from "../../i18n";
+import { Act } from "../../parts/act";
+import { isSet, number } from "../../parts/format";
+import { Sure } from "../../parts/marks";
+import { Raw } from "../../parts/text";
+import { DoAction, Undo } from "./actions";
+
+const rank: Record<Severity, number> = { info: 0, low: 1, medium: 2, high: 3, critical: 4 };
+
+/** Findings, the worst and surest first. */
+export function byWeight(findings: IncidentFinding[] | null | undefined): IncidentFinding[] {
+  return [...(findings ?? [])].sort((a, b) => rank[b.severity] - rank[a.severity] || b.confidence - a.confidence || a.time.localeCompare(b.time));
+}
+
+export const worst = (inc: Incident): IncidentFinding | undefined => byWeight(inc.findings)[0];
+
+/** The independent kinds of evidence: what stands before the slash of a rule. */
+export function families(inc: Incident): string[] {
+  return [...new Set((inc.findings ?? []).map((f) => f.rule.split("/")[0] ?? f.rule))];
+}
+
+/** What still holds. */
+export const standing = (inc: Incident): Receipt[] => (inc.actions ?? []).filter((r) => r.ok && !isSet(r.undone));
+
+const shown = 3;
+
+export function Answers({ inc, path }: { inc: Incident; path: string }) {
+  const t = useT();
+  const [todo, setTodo] = useState<Action>();
+  const [back, setBack] = useState<Receipt>();
+  const plan = useData<Items<Action>>(inc.state === "open" ? `${path}/plan` : null);
+  const top = byWeight(inc.findings);
+  const titles = [...new Map(top.map((f) => [f.title, f])).values()];
+  const holds = standing(inc);
+  const takeBack = holds.filter((r) => r.action.reversible);
+  const alive = (inc.members ?? []).filter((m) => !isSet(m.exited)).length;
+  const kinds = families(inc);
+  const first = (plan.data?.items ?? []).slice(0, 2);
+  const advice = [...new Set(top.map((f) => f.advice).filter((a): a is string => !!a))].slice(0, 2);
+  return (
+    <section id="answers" className="answers" aria-label={t.incident.parts.answers}>
+      <div className="answer wide">
+        <h2>{t.answers.what}</h2>
+        <ul className="plainlist">
+          {titles.slice(0, shown).map((f) => (
+            <li key={f.rule + f.subject.id}>
+              <Raw text={f.title} />
+              {f.count > 1 && <span className="dim"> {t.answers.times(number(f.count))}</span>}
+            </li>
+          ))}
+        </ul>
+        {titles.length > shown && <p className="dim">{t.answers.more(number(titles.length - shown))}</p>}
+        {top[0]?.lineage && (
+          <p className="dim">
+            {t.answers.lineage} <Raw text={top[0].lineage} />
+          </p>
+        )}
+        {alive > 0 && <p className="dim">{t.answers.alive(number(alive), alive)}</p>}
+      </div>
+      <div className="answer">
+        <h2>{t.answers.sure}</h2>
+        <p>
+          <Sure value={inc.score} />
+        </p>
+        <p className="dim">{t.answers.kinds(kinds.length, kinds.join(", "))}</p>
+      </div>
+      <div className="answer">
+        <h2>{t.answers.done}</h2>
+        {holds.length === 0 ? (
+          <p>{(inc.actions ?? []).length > 0 ? t.answers.nothingHolds : t.answers.nothingDone}</p>
+        ) : (
+          <ul className="plainlist">
+            {holds.slice(-shown).map((r) => (
+              <li key={r.action.id}>
+                <Raw text={r.result || r.action.summary} /> <span className="dim">{t.answers.by(r.who)}</span>
+              </li>
+            ))}
+          </ul>
+        )}
+      </div>
+      <div className="answer">
+        <h2>{t.answers.undo}</h2>
+        {takeBack.length === 0 ? (
+          <p>{holds.length > 0 ? t.answers.noUndo : t.answers.nothingToUndo}</p>
+        ) : (
+          <div className="stack">
+            {takeBack.slice(-shown).map((r) => (
+              <Act key={r.action.id} need="responder" icon="undo" onClick={() => setBack(r)}>
+                {t.answers.undoOf(t.ops[r.action.op] ?? r.action.op)}
+              </Act>
+            ))}
+          </div>
+        )}
+      </div>
+      <div className="answer">
+        <h2>{t.answers.next}</h2>
+        {inc.state !== "open" && <p>{inc.state === "closed" ? t.answers.nextClosed : t.answers.nextContained}</p>}
+        <div className="stack">
+          {first.map((a) => (
+            <Act key={a.id} need="responder" kind="primary" icon="action" onClick={() => setTodo(a)}>
+              <Raw text={a.summary} />
+            </Act>
+          ))}
+        </div>
+        {advice.map((a) => (
+          <p key={a} className="advice">
+            <Raw text={a} />
+          </p>
+        ))}
+      </div>
+      {todo && <DoAction path={path} action={todo} onClose={() => setTodo(undefined)} />}
+      {back && <Undo receipt={back} onClose={() => setBack(undefined)} />}
+    </section>
+  );
+}

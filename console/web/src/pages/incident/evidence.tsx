@@ -1,0 +1,118 @@
+import { Link } from "react-router";
+import { useData } from "../../api/cache";
+import type { Incident, IncidentFinding, Items, RuleDoc } from "../../api/types";
+import { useT } from "../../i18n";
+import { number } from "../../parts/format";
+import { SeverityMark, Sure } from "../../parts/marks";
+import { Ago, Code, Copy, Raw } from "../../parts/text";
+import { byWeight } from "./answers";
+
+/** Every claim, with the values it rests on, how sure it is, and why. */
+export function EvidenceList({ inc }: { inc: Incident }) {
+  const t = useT();
+  const rules = useData<Items<RuleDoc>>("/rules");
+  const about = new Map((rules.data?.items ?? []).map((r) => [r.id, r]));
+  const all = byWeight(inc.findings);
+  return (
+    <section id="evidence" aria-labelledby="evidence-h">
+      <h2 id="evidence-h">
+        {t.incident.parts.evidence} <span className="dim">{number(all.length)}</span>
+      </h2>
+      {all.map((f, i) => (
+        <Claim key={`${f.rule} ${f.subject.id}`} finding={f} rule={about.get(f.rule)} open={i === 0} />
+      ))}
+      {!!inc.more && <p className="dim">{t.evidence.more(number(inc.more))}</p>}
+    </section>
+  );
+}
+
+function Claim({ finding: f, rule, open }: { finding: IncidentFinding; rule: RuleDoc | undefined; open: boolean }) {
+  const t = useT();
+  return (
+    <details className="claim" open={open}>
+      <summary>
+        <span className="claimhead">
+          <SeverityMark value={f.severity} />
+          <span className="claimtitle">
+            <Raw text={f.title} />
+          </span>
+          <Sure value={f.confidence} />
+        </span>
+      </summary>
+      <table className="values">
+        <caption className="sr">{t.evidence.values}</caption>
+        <thead className="sr">
+          <tr>
+            <th scope="col">{t.evidence.key}</th>
+            <th scope="col">{t.evidence.value}</th>
+          </tr>
+        </thead>
+        <tbody>
+          {(f.evidence ?? []).map((e, i) => (
+            <tr key={`${e.key} ${i}`}>
+              <th scope="row">
+                <Raw text={e.key.replaceAll("_", " ")} />
+              </th>
+              <td>
+                <Code text={e.value} lines />
+                {e.value.length > 24 && <Copy text={e.value} label={e.key} />}
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {(rule?.why || f.advice) && (
+        <dl className="facts">
+          {rule?.why && (
+            <>
+              <dt>{t.evidence.why}</dt>
+              <dd>
+                <Raw text={rule.why} />
+              </dd>
+            </>
+          )}
+          {f.advice && (
+            <>
+              <dt>{t.evidence.advice}</dt>
+              <dd>
+                <Raw text={f.advice} />
+              </dd>
+            </>
+          )}
+        </dl>
+      )}
+      <dl className="facts">
+        <dt>{t.words.about}</dt>
+        <dd>
+          {t.subjects[f.subject.type] ?? f.subject.type}{" "}
+          <Code text={f.subject.name && f.subject.name !== f.subject.id ? `${f.subject.name} ${f.subject.id}` : f.subject.id} />
+        </dd>
+        {f.lineage && (
+          <>
+            <dt>{t.evidence.lineage}</dt>
+            <dd>
+              <Raw text={f.lineage} />
+            </dd>
+          </>
+        )}
+        <dt>{t.words.rule}</dt>
+        <dd>
+          <Link to={`/rules?rule=${encodeURIComponent(f.rule)}`}>
+            <Code text={f.rule} />
+          </Link>{" "}
+          {(f.technique ?? []).map((x) => (
+            <span key={x} className="tag">
+              <Raw text={x} />
+            </span>
+          ))}
+        </dd>
+        <dt>{t.evidence.seen}</dt>
+        <dd>
+          {t.evidence.times(number(f.count), f.count)} · {t.evidence.first} <Ago time={f.time} /> · {t.evidence.last} <Ago time={f.last} />
+        </dd>
+        <dt>{t.words.sure}</dt>
+        <dd className="dim">{t.evidence.meaning}</dd>
+      </dl>
+    </details>
+  );
+}
