@@ -2,13 +2,17 @@ package app
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/config"
 	"github.com/minewarden/minewarden/responders"
+	"github.com/minewarden/minewarden/responders/evidence"
 )
 
 const (
@@ -29,10 +33,11 @@ type policy struct {
 	desk   *Desk
 	log    *slog.Logger
 	queue  chan string // incident ids
+	kills  chan kill
 }
 
 func newPolicy(respond config.Respond, desk *Desk, log *slog.Logger) *policy {
-	return &policy{decide: responders.Policy{Mode: responders.Mode(respond), CoolDown: coolDown}, desk: desk, log: log, queue: make(chan string, offerQueue)}
+	return &policy{decide: responders.Policy{Mode: responders.Mode(respond), CoolDown: coolDown}, desk: desk, log: log, queue: make(chan string, offerQueue), kills: make(chan kill, killQueue)}
 }
 
 // offer never blocks.
@@ -51,6 +56,9 @@ func (p *policy) run(ctx context.Context) {
 	if p.decide.Mode == responders.Observe {
 		return
 	}
+	var killing sync.WaitGroup
+	killing.Go(func() { p.killAll(ctx) })
+	defer killing.Wait()
 	retry := time.NewTicker(retryAfter)
 	defer retry.Stop()
 	again := map[string]time.Time{} // incident → until when
@@ -87,28 +95,43 @@ func (p *policy) act(ctx context.Context, id string) bool {
 	if len(d.Ops) == 0 {
 		return inc.State != minewarden.Open
 	}
-	for _, op := range d.Ops {
-		actions, err := p.desk.Plan(ctx, id)
-		if err != nil {
-			p.log.Error("cannot plan", "incident", id, "error", err)
-			return false
-		}
-		i := slices.IndexFunc(actions, func(a minewarden.Action) bool { return a.Op == op && len(a.Blast) > 0 })
-		if i < 0 {
-			continue // gone, or protected: the plan says which
-		}
-		a := actions[i]
-		if len(a.Blast) > maxBlast && inc.Subject.Type != minewarden.SubjectContainer && !contained(&inc) {
-			p.log.Error("the policy leaves this to a person: it would stop too many processes", "incident", id, "processes", len(a.Blast),
-				"see", "minewarden respond plan "+id, "do", "minewarden respond do "+id+" "+op+" --yes")
+	for n, op := range d.Ops {
+		if op == "kill" && n > 0 && p.handOver(id, d) { // what is frozen can wait for the evidence
 			return true
 		}
-		if _, err := p.desk.Do(ctx, a, d.Who, d.Why); err != nil {
+		again, err := p.do(ctx, &inc, op, d)
+		if err != nil {
 			p.log.Error("action failed", "incident", id, "op", op, "error", err)
-			return false
+		}
+		if again || err != nil {
+			return !again
 		}
 	}
 	return true
+}
+
+// errLeft says that a plan is left to a person.
+var errLeft = errors.New("the policy leaves this to a person: it would stop too many processes")
+
+// do plans anew and does one operation; again: it could not, but may later.
+func (p *policy) do(ctx context.Context, inc *minewarden.Incident, op string, d responders.Decision) (again bool, err error) {
+	actions, err := p.desk.Plan(ctx, inc.ID)
+	if err != nil {
+		return true, fmt.Errorf("plan: %w", err)
+	}
+	i := slices.IndexFunc(actions, func(a minewarden.Action) bool { return a.Op == op && len(a.Blast) > 0 })
+	if i < 0 {
+		return false, nil // gone, or protected: the plan says which
+	}
+	a := actions[i]
+	if op != evidence.Collect && len(a.Blast) > maxBlast && inc.Subject.Type != minewarden.SubjectContainer && !contained(inc) {
+		return false, fmt.Errorf("%w: %d; see 'minewarden respond plan %s', do 'minewarden respond do %s %s --yes'", errLeft, len(a.Blast), inc.ID, inc.ID, op)
+	}
+	receipt, err := p.desk.Do(ctx, a, d.Who, d.Why)
+	if err == nil && !receipt.OK && op == evidence.Collect {
+		err = errors.New(receipt.Result)
+	}
+	return err != nil, err
 }
 
 // contained reports whether all grave members run in one container: what is stopped then is that container.
