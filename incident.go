@@ -46,12 +46,17 @@ type Incident struct {
 	Notes    []Note            `json:"notes,omitempty"`
 	Impact   Impact            `json:"impact,omitzero"`
 	More     int               `json:"more,omitempty"` // findings that came after Findings was full: counted, not kept
+	Related  []Relation        `json:"related,omitempty"`
 }
 
-// FalsePositive reports whether the incident was closed as no attack: the last note of who closed it begins with "false positive".
+// FalsePositive reports whether the incident was closed as no attack: by its verdict, or because the note of who closed it begins
+// with "false positive".
 func (inc *Incident) FalsePositive() bool {
-	if inc.State != Closed {
+	if inc.State != Closed || inc.Verdict == TruePositive {
 		return false
+	}
+	if inc.Verdict == FalsePositive {
+		return true
 	}
 	for _, n := range slices.Backward(inc.Notes) {
 		if n.Time.Equal(inc.Changed) {
@@ -69,6 +74,7 @@ type Member struct {
 	Name      string     `json:"name"`
 	Exe       string     `json:"exe,omitempty"`
 	Args      []string   `json:"args,omitempty"`
+	UID       *uint32    `json:"uid,omitempty"` // of its program; nil where an older agent wrote the incident
 	Container Container  `json:"container,omitzero"`
 	Cgroup    string     `json:"cgroup,omitempty"`
 	SHA256    string     `json:"sha256,omitempty"`
@@ -97,6 +103,16 @@ type IncidentFinding struct {
 	Lineage    string     `json:"lineage,omitempty"`
 	Evidence   []Evidence `json:"evidence"` // of the most confident
 	Advice     string     `json:"advice,omitempty"`
+}
+
+// A Relation is another incident that this one has to do with. The incident itself stands for what was closed and came back.
+type Relation struct {
+	Incident string    `json:"incident"`
+	Time     time.Time `json:"time"`
+	Why      string    `json:"why"`
+	// Back says that this incident is the other one come back after it was contained or closed: its severity is one step higher
+	// than that of its findings.
+	Back bool `json:"back,omitempty"`
 }
 
 // A Note is what a person wrote.

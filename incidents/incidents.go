@@ -48,6 +48,7 @@ type Correlator struct {
 	procs   map[minewarden.ProcessKey]*story
 	joins   map[string]*story // by join key: "process …", "container …", "file …", "sha256 …", "flow …"
 	dirty   map[string]*story // changed since Changed
+	watch   map[string]*story // what must not come back, by mark: "wallet …", "sha256 …", "file …", "lineage …"
 	stats   Stats
 	machine machine
 }
@@ -71,6 +72,7 @@ type story struct {
 	keys    []string                       // in joins
 	known   []minewarden.ProcessKey        // in procs
 	files   int
+	marks   []string // in watch
 
 	counted   uint64    // HostUsage events in Impact
 	costSaved time.Time // when Impact was last saved
@@ -80,7 +82,7 @@ type story struct {
 func New(c Config) *Correlator {
 	co := &Correlator{
 		config: c, rules: make(map[string]minewarden.Rule, len(c.Rules)), all: map[string]*story{},
-		procs: map[minewarden.ProcessKey]*story{}, joins: map[string]*story{}, dirty: map[string]*story{},
+		procs: map[minewarden.ProcessKey]*story{}, joins: map[string]*story{}, dirty: map[string]*story{}, watch: map[string]*story{},
 	}
 	for _, r := range c.Rules {
 		co.rules[r.ID] = r
@@ -198,7 +200,10 @@ func (c *Correlator) add(s *story, f *minewarden.Finding, rule minewarden.Rule) 
 	if f.Time.Before(inc.Opened) {
 		inc.Opened = f.Time
 	}
-	inc.Severity, inc.Score = Score(inc.Findings)
+	if !have {
+		c.cameBack(s, f, rule)
+	}
+	s.rate()
 	s.title()
 	c.advance(s, f, rule, isNew)
 	c.touch(s)
@@ -214,7 +219,9 @@ func (c *Correlator) advance(s *story, f *minewarden.Finding, rule minewarden.Ru
 	if inc.State == minewarden.Contained && !(isNew && strong(rule.Severity)) {
 		return
 	}
+	c.returned(s, f)
 	inc.State, inc.Changed = minewarden.Open, f.Time
+	c.unmark(s)
 }
 
 // makeRoom drops the least of the findings for one of severity sev.
@@ -286,6 +293,7 @@ func (s *story) copy() minewarden.Incident {
 	inc.Findings = slices.Clone(inc.Findings)
 	inc.Actions = slices.Clone(inc.Actions)
 	inc.Notes = slices.Clone(inc.Notes)
+	inc.Related = slices.Clone(inc.Related)
 	return inc
 }
 

@@ -266,6 +266,7 @@ func (c *Correlator) drop(s *story) {
 			delete(c.joins, k)
 		}
 	}
+	c.unmark(s)
 	delete(c.all, s.inc.ID)
 }
 
@@ -292,6 +293,7 @@ func (c *Correlator) Load(inc minewarden.Incident) {
 }
 
 func (c *Correlator) index(s *story) {
+	c.mark(s)
 	if s.inc.Root != "" {
 		c.join(s, s.inc.Root)
 	}
@@ -378,7 +380,10 @@ func (c *Correlator) merge(s *story, old minewarden.Incident) {
 	if now.State != minewarden.Open && now.Changed.After(s.inc.Changed) {
 		s.inc.State, s.inc.Changed = now.State, now.Changed
 	}
-	s.inc.Severity, s.inc.Score = Score(s.inc.Findings)
+	for _, r := range now.Related {
+		s.relate(r)
+	}
+	s.rate()
 	s.title()
 	c.index(s)
 	c.touch(s)

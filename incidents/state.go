@@ -35,6 +35,7 @@ func (c *Correlator) AddReceipt(id string, r minewarden.Receipt) error {
 		}
 		if state != s.inc.State {
 			s.inc.State, s.inc.Changed = state, at
+			c.mark(s)
 		}
 	}
 	c.touch(s)
@@ -75,6 +76,7 @@ func (c *Correlator) Close(id, who, why string, at time.Time) error {
 	}
 	if s.inc.State != minewarden.Closed {
 		s.inc.State, s.inc.Changed = minewarden.Closed, at
+		c.mark(s)
 	}
 	return c.Note(id, minewarden.Note{Time: at, Who: who, Text: why})
 }
@@ -90,6 +92,7 @@ func (c *Correlator) Reopen(id, who, why string, at time.Time) error {
 		if slices.ContainsFunc(s.inc.Actions, stands) {
 			s.inc.State = minewarden.Contained
 		}
+		c.mark(s)
 	}
 	return c.Note(id, minewarden.Note{Time: at, Who: who, Text: why})
 }

@@ -103,6 +103,7 @@ func LoadSuppressions(file string, now func() time.Time) (*Suppressions, error) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.expire()
+	s.order()
 	return s, nil
 }
 
