@@ -387,9 +387,17 @@ func TestTokens(t *testing.T) {
 	if err := s.SetDisabled(ctx, root, "ada", false); err != nil {
 		t.Fatal(err)
 	}
+	if a := must(s.Account(ctx, "ada"))(t); a.Tokens != 1 {
+		t.Errorf("%+v, want one token", a)
+	}
 	if all := must(s.Tokens(ctx, "ada"))(t); len(all) != 1 || all[0].Used == nil {
 		t.Errorf("%+v", all)
 	}
+	for range maxTokens - 1 {
+		must(s.MakeToken(ctx, root, "ada", "ci", access.Viewer, time.Time{}))(t)
+	}
+	_, err = s.MakeToken(ctx, root, "ada", "ci", access.Viewer, time.Time{})
+	wants(t, err, ErrConflict)
 	wants(t, s.RemoveToken(ctx, root, "root-admin", tok.ID), minewarden.ErrNotFound) // of somebody else
 	c.add(time.Hour)
 	_, err = s.bearer(ctx, tok.Secret)

@@ -12,7 +12,7 @@ import (
 )
 
 const accountColumns = `SELECT name, role, disabled, password <> '', created, seen,
-	(SELECT count(*) FROM passkey WHERE account = name), (SELECT count(*) FROM token WHERE account = a.name),
+	(SELECT count(*) FROM passkey WHERE account = a.name), (SELECT count(*) FROM token WHERE account = a.name),
 	(SELECT count(*) FROM session WHERE account = a.name AND ends > ?) FROM account a `
 
 func (s *Service) scan(row interface{ Scan(...any) error }) (a Account, err error) {

@@ -58,7 +58,7 @@ func (s *Service) meRoutes(api huma.API) {
 	})
 }
 
-// account is the parameter of what is about one account.
+// named is the parameter of what is about one account.
 type named struct {
 	Name string `path:"name" maxLength:"64"`
 }
@@ -85,7 +85,7 @@ func (s *Service) accountRoutes(api huma.API) {
 		return ok(l, s.problem(ctx, err))
 	})
 	huma.Register(api, operation(access.Admin, http.MethodPatch, "/accounts/{name}", "changeAccount", "Change role or whether it may log in, or unlock it: one of these at a time; its sessions end"), func(ctx context.Context, in *struct {
-		named
+		Name string `path:"name" maxLength:"64"`
 		Body struct {
 			Role     *access.Role `json:"role,omitempty" enum:"viewer,analyst,responder,admin"`
 			Disabled *bool        `json:"disabled,omitempty"`

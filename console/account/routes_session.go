@@ -17,7 +17,7 @@ type Session struct {
 	Role    access.Role `json:"role"`
 	CSRF    string      `json:"csrf,omitempty" doc:"send it as X-CSRF-Token with what changes something"`
 	Expires *time.Time  `json:"expires,omitempty" doc:"log in again then; or after an hour without a request"`
-	Means   []string    `json:"means,omitempty" nullable:"false" doc:"by which this account can log in: password, passkey; none: make one now"`
+	Means   []string    `json:"means,omitzero" nullable:"false" doc:"by which this account can log in: password, passkey; none: make one now"`
 }
 
 type sessionAnswer struct {

@@ -76,7 +76,7 @@ func (s *Service) MakeToken(ctx context.Context, by By, account, name string, ro
 	return t, s.change(ctx, e, func(tx *sql.Tx) error {
 		var own string
 		var n int
-		err := tx.QueryRowContext(ctx, "SELECT role, (SELECT count(*) FROM token WHERE account = name AND ends > ?) FROM account WHERE name = ?",
+		err := tx.QueryRowContext(ctx, "SELECT role, (SELECT count(*) FROM token WHERE account = a.name AND ends > ?) FROM account a WHERE name = ?",
 			millis(now), account).Scan(&own, &n)
 		if errors.Is(err, sql.ErrNoRows) {
 			return notFound("account", account)
