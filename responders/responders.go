@@ -4,6 +4,7 @@ package responders
 import (
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/responders/evidence"
+	"github.com/minewarden/minewarden/responders/isolate"
 	"github.com/minewarden/minewarden/responders/network"
 	"github.com/minewarden/minewarden/responders/process"
 	"github.com/minewarden/minewarden/responders/quarantine"
@@ -26,6 +27,7 @@ func All() []Named {
 		{process.Name, process.New},
 		{evidence.Name, evidence.New},
 		{network.Name, network.New},
+		{isolate.Name, isolate.New},
 		{quarantine.Name, quarantine.New},
 		{source.Name, source.New},
 		{repair.Name, repair.New},
