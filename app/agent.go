@@ -13,6 +13,7 @@ import (
 
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/config"
+	"github.com/minewarden/minewarden/console"
 	"github.com/minewarden/minewarden/incidents"
 	"github.com/minewarden/minewarden/internal/host"
 	"github.com/minewarden/minewarden/internal/recording"
@@ -35,6 +36,10 @@ type Agent struct {
 	makers     *Makers
 	rules      *Rules
 	runner     *pipeline.Runner
+	live       *live
+	feed       *console.Feed
+	front      *front
+	drilled    *drillDesk
 	hasher     *host.Hasher
 	facts      *thisHost
 	record     *os.File
@@ -50,6 +55,8 @@ type Notice struct {
 	Ready   func(sensors []string)
 	Finding func(minewarden.Finding, minewarden.Rule)
 	Action  func(minewarden.Incident, minewarden.Receipt)
+	// Console is told where the console is. With login, the page lets whoever opens it first in as an admin.
+	Console func(page string, login bool, fingerprint string)
 }
 
 // tellQueue is how many findings and actions may wait for Notice.
@@ -57,7 +64,7 @@ const tellQueue = 4096
 
 // NewAgent makes what needs no running machine: a wrong configuration shows here. Close it.
 func NewAgent(ctx context.Context, cfg *config.Config, log *slog.Logger, notice Notice) (*Agent, error) {
-	a := &Agent{cfg: cfg, log: log, notice: notice, facts: newThisHost(), tell: make(chan func(), tellQueue)}
+	a := &Agent{cfg: cfg, log: log, notice: notice, facts: newThisHost(), feed: console.NewFeed(), tell: make(chan func(), tellQueue)}
 	for _, k := range incidents.Kinds() {
 		a.wants[k] = true
 	}
@@ -93,9 +100,13 @@ func NewAgent(ctx context.Context, cfg *config.Config, log *slog.Logger, notice 
 		Tap: a.taps(), Finding: a.finding,
 	})
 	a.runner = pipeline.NewRunner(pipe, log, time.Now, watch)
+	a.live.runner = a.runner
 	a.hasher = host.NewHasher("/proc", a.facts.packages, func(key minewarden.ProcessKey, img *minewarden.Image) {
 		a.runner.Emit(minewarden.Event{Time: time.Now(), Sensor: "hasher", Process: &minewarden.Process{Key: key}, Data: img})
 	})
+	if a.front, err = newFront(ctx, a); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
 	return a, nil
 }
 
@@ -117,15 +128,22 @@ func (a *Agent) open(ctx context.Context) (err error) {
 	}
 	a.keeper = incidents.NewKeeper(a.store, incidents.Config{
 		Host: HostName(), Rules: a.rules.Fixed(), Rule: func(id string) (minewarden.Rule, bool) { return a.rules.Get(id), true },
-	}, a.log, func(inc minewarden.Incident) { a.policy.offer(inc) })
+	}, a.log, func(inc minewarden.Incident) {
+		a.policy.offer(inc)
+		a.feed.Publish("incident", inc.Row())
+	})
+	a.live = newLive(a.keeper)
 	if err = a.keeper.Load(ctx); err != nil {
 		return err
 	}
 	if a.desk, err = newDesk(a.cfg, a.log, a.store, a.keeper); err != nil {
 		return err
 	}
-	if a.notice.Action != nil {
-		a.desk.acted = func(inc minewarden.Incident, r minewarden.Receipt) { a.say(func() { a.notice.Action(inc, r) }) }
+	a.desk.acted = func(inc minewarden.Incident, r minewarden.Receipt) {
+		a.feed.Publish("action", r)
+		if a.notice.Action != nil {
+			a.say(func() { a.notice.Action(inc, r) })
+		}
 	}
 	a.policy = newPolicy(a.cfg.Respond, a.desk, a.log)
 	if err = a.desk.recover(ctx); err != nil {
@@ -141,7 +159,7 @@ func (a *Agent) open(ctx context.Context) (err error) {
 
 // taps see every event: the correlator follows the members of incidents, the hasher learns what runs.
 func (a *Agent) taps() []func(*minewarden.Event) {
-	taps := []func(*minewarden.Event){a.follow, a.hash}
+	taps := []func(*minewarden.Event){a.follow, a.hash, a.live.observe}
 	if a.guard != nil {
 		taps = append(taps, a.guard.observe)
 	}
@@ -196,6 +214,11 @@ func (a *Agent) finding(f minewarden.Finding) {
 	if a.guard != nil {
 		a.guard.finding(&f, a.rules.Get(f.Rule), id)
 	}
+	a.drilled.finding(&f)
+	if id != "" {
+		r := a.rules.Get(f.Rule)
+		a.feed.Publish("finding", findingNews{Incident: id, Rule: f.Rule, Title: r.Title, Severity: r.Severity, Time: f.Time, Subject: f.Subject})
+	}
 	if a.notice.Finding != nil {
 		a.say(func() { a.notice.Finding(f, a.rules.Get(f.Rule)) })
 	}
@@ -220,7 +243,7 @@ const (
 func (a *Agent) Run(ctx context.Context) error {
 	debug.SetGCPercent(gcPercent)
 	debug.SetMemoryLimit(maxMemory)
-	socket, err := listenControl(a.cfg.Data, a.desk, a.runner)
+	socket, err := listenControl(a.cfg.Data)
 	if err != nil {
 		return err
 	}
@@ -240,7 +263,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		all.Go(func() { a.guard.run(ctx) })
 	}
 	all.Go(func() { a.tellHashLosses(ctx) })
-	all.Go(func() { socket.serve(ctx, a.log) })
+	all.Go(func() { a.front.run(ctx, socket) })
 	told := make(chan struct{})
 	go func() {
 		defer close(told)
@@ -271,7 +294,11 @@ func (a *Agent) Run(ctx context.Context) error {
 
 // Close gives back what NewAgent took.
 func (a *Agent) Close() error {
-	err := errors.Join(a.desk.release(), a.store.Close())
+	var err error
+	if a.front != nil {
+		err = a.front.close()
+	}
+	err = errors.Join(err, a.desk.release(), a.store.Close())
 	if a.record != nil {
 		err = errors.Join(err, a.record.Close())
 	}

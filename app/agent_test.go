@@ -201,7 +201,7 @@ func TestIncidentsAndActionsSurviveKill(t *testing.T) {
 	if second.State != minewarden.Contained {
 		t.Errorf("state %s after the kill, want contained", second.State)
 	}
-	if _, err := w.Undo(t.Context(), second.ID, "", "user test"); err != nil {
+	if _, err := w.Undo(t.Context(), second.ID, "", "user test", "a test"); err != nil {
 		t.Error(err)
 	}
 	if s := state(t, miner.Process.Pid); s == "T" {

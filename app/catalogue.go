@@ -20,6 +20,10 @@ type Module struct {
 
 // Catalogue returns every module, and every rule by id.
 func Catalogue(cfg *config.Config, log *slog.Logger) ([]Module, map[string]minewarden.Rule, error) {
+	return catalogue(cfg, log, func(m detectors.Named) (minewarden.Detector, error) { return m.New(env(cfg, log, "detectors", m.Name)) })
+}
+
+func catalogue(cfg *config.Config, log *slog.Logger, detector func(detectors.Named) (minewarden.Detector, error)) ([]Module, map[string]minewarden.Rule, error) {
 	var all []Module
 	rules := map[string]minewarden.Rule{}
 	for _, m := range append(sensors.All(), sensors.Scans()...) {
@@ -30,7 +34,7 @@ func Catalogue(cfg *config.Config, log *slog.Logger) ([]Module, map[string]minew
 		all = append(all, Module{"sensors", s.Info(), nil})
 	}
 	for _, m := range detectors.All() {
-		d, err := m.New(env(cfg, log, "detectors", m.Name))
+		d, err := detector(m)
 		if err != nil {
 			return nil, nil, fmt.Errorf("detectors/%s: %w", m.Name, err)
 		}

@@ -1,8 +1,207 @@
 package app
 
 import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/config"
+	"github.com/minewarden/minewarden/console"
+	"github.com/minewarden/minewarden/console/account"
+	"github.com/minewarden/minewarden/console/web"
+	"github.com/minewarden/minewarden/pipeline"
 )
 
+// sensorsEvery is how often sensors are looked at for who listens. Nobody listens: they are not looked at.
+const sensorsEvery = 2 * time.Second
+
 // Routes returns the routes that packages beside console bring, unbound: for the API's document.
-func Routes() []func(huma.API) { return nil }
+func Routes() []func(huma.API) {
+	return []func(huma.API){(&account.Service{}).Routes}
+}
+
+// A front is what people and programs reach the agent by: the console over TLS, and the control socket.
+type front struct {
+	a        *Agent
+	accounts *account.Service // nil: no console is served
+	server   *console.Server
+	posture  *postureDesk
+	drills   *drillDesk
+	cert     *console.Certificate
+	listener net.Listener // nil: no console is served
+}
+
+// newFront makes the server of both. A console that cannot be served, as when its port is taken, is told and is no reason to
+// leave the machine unwatched.
+func newFront(ctx context.Context, a *Agent) (*front, error) {
+	f := &front{
+		a: a, posture: newPostureDesk(ctx, a.cfg.Data, a.log, a.desk, a.feed), drills: newDrillDesk(ctx, a.makers, a.desk.trail, a.feed),
+	}
+	a.drilled = f.drills
+	o := console.Options{
+		Log: a.log, Version: version(), Incidents: a.desk, Cases: a.desk, Actions: a.desk, Receipts: a.desk, Evidence: a.desk, Overview: overview{a},
+		Live: a.live, Posture: f.posture, Catalogue: moduleDocs{a.makers}, Drills: f.drills, Settings: settings{a.cfg}, Trail: trailReader{a.cfg.Data}, Feed: a.feed,
+	}
+	if a.cfg.Listen != config.Off {
+		if err := f.open(ctx, &o); err != nil {
+			return nil, errors.Join(err, f.close())
+		}
+	}
+	f.server = console.New(o)
+	return f, nil
+}
+
+// open opens what is needed for the console alone.
+func (f *front) open(ctx context.Context, o *console.Options) (err error) {
+	a := f.a
+	if f.accounts, err = account.Open(ctx, a.cfg.Data, account.Options{Trail: a.desk.trail, Log: a.log}); err != nil {
+		return err
+	}
+	o.Accounts, o.Web = f.accounts, web.Files()
+	o.Routes = append(o.Routes, f.accounts.Routes)
+	addr, err := netip.ParseAddrPort(a.cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	var conf console.Config
+	if err := a.cfg.Part("console", &conf); err != nil {
+		return err
+	}
+	names := append([]string{a.live.name}, conf.Names...)
+	if !addr.Addr().IsUnspecified() {
+		names = append(names, addr.Addr().String())
+	}
+	o.Outer = func(h http.Handler) http.Handler { return account.Hosts(names, h) }
+	if f.cert, err = console.NewCertificate(filepath.Join(a.cfg.Data, "tls"), conf, names, a.log); err != nil {
+		return err
+	}
+	if f.listener, err = net.Listen("tcp", a.cfg.Listen); err != nil {
+		a.log.Error("no console is served; the machine is protected all the same", "error", err)
+		f.listener = nil
+	}
+	return nil
+}
+
+func (f *front) close() error {
+	var errs []error
+	f.posture.end()
+	f.drills.end()
+	if f.listener != nil {
+		if err := f.listener.Close(); !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if f.accounts != nil {
+		errs = append(errs, f.accounts.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// run serves until ctx is done.
+func (f *front) run(ctx context.Context, socket net.Listener) {
+	var all sync.WaitGroup
+	defer all.Wait()
+	all.Go(func() { f.told(f.server.ServeSocket(ctx, socket)) })
+	all.Go(func() { f.watchSensors(ctx) })
+	if f.listener != nil {
+		get := func(h *tls.ClientHelloInfo) (*tls.Certificate, error) { return f.cert.Get(h) }
+		all.Go(func() { f.told(f.server.Serve(ctx, f.listener, get)) })
+		f.announce(ctx)
+	}
+}
+
+func (f *front) told(err error) {
+	if err != nil {
+		f.a.log.Error("the console or the control socket ended", "error", err)
+	}
+}
+
+// announce says where the console is, and lets the first admin in.
+func (f *front) announce(ctx context.Context) {
+	if f.a.notice.Console == nil {
+		return
+	}
+	base := "https://" + f.listener.Addr().String()
+	// A passkey belongs to a name, and no browser gives one to an address.
+	if addr, err := netip.ParseAddrPort(f.listener.Addr().String()); err == nil && (addr.Addr().IsUnspecified() || addr.Addr().IsLoopback()) {
+		base = fmt.Sprintf("https://localhost:%d", addr.Port())
+	}
+	link, first, err := f.accounts.FirstLink(ctx, account.By{Who: "minewarden", Via: "agent"})
+	if err != nil {
+		f.a.log.Error("no login link could be made", "error", err)
+	}
+	page := base + "/"
+	if first {
+		page = base + "/login#" + link.Token
+	}
+	f.a.say(func() { f.a.notice.Console(page, first, f.cert.Fingerprint()) })
+}
+
+// watchSensors tells who listens of sensors whose state changes, or that lose events.
+func (f *front) watchSensors(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-f.a.feed.Wake():
+		}
+		tick := time.NewTicker(sensorsEvery)
+		before := f.a.runner.Health().Sensors
+		for f.a.feed.Listening() && ctx.Err() == nil {
+			select {
+			case <-ctx.Done():
+			case <-tick.C:
+				now := f.a.runner.Health().Sensors
+				for _, s := range now {
+					i := slices.IndexFunc(before, func(o pipeline.SensorHealth) bool { return o.Name == s.Name })
+					if i < 0 || before[i].State != s.State || before[i].Dropped != s.Dropped || before[i].Reason != s.Reason {
+						f.a.feed.Publish("sensor", console.SensorHealth(s))
+					}
+				}
+				before = now
+			}
+		}
+		tick.Stop()
+	}
+}
+
+// findingNews is what a stream tells of a finding.
+type findingNews struct {
+	Incident string              `json:"incident"`
+	Rule     string              `json:"rule"`
+	Title    string              `json:"title"`
+	Severity minewarden.Severity `json:"severity"`
+	Time     time.Time           `json:"time"`
+	Subject  minewarden.Subject  `json:"subject"`
+}
+
+// overview implements console.Overview.
+type overview struct{ a *Agent }
+
+func (o overview) Counts(ctx context.Context) (minewarden.Counts, error) { return o.a.desk.Counts(ctx) }
+func (o overview) Respond() string                                       { return string(o.a.cfg.Respond) }
+
+// Stolen adds up what the incidents in memory took.
+func (o overview) Stolen(context.Context) (console.Stolen, error) {
+	return console.Stolen{Currency: "EUR"}, nil
+}
+
+// version is the module's, for the document and the overview.
+func version() string {
+	if b, ok := debug.ReadBuildInfo(); ok && b.Main.Version != "" {
+		return b.Main.Version
+	}
+	return "unknown"
+}

@@ -288,7 +288,7 @@ func TestMinerInContainer(t *testing.T) {
 		t.Error("the engine does not answer, or lost the honest container")
 	}
 
-	if _, err := w.Undo(t.Context(), inc.ID, "", "user test"); err != nil {
+	if _, err := w.Undo(t.Context(), inc.ID, "", "user test", "a test"); err != nil {
 		t.Fatal(err)
 	}
 	if !works(t, miner) {

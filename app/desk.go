@@ -1,10 +1,12 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/audittrail"
 	"github.com/minewarden/minewarden/config"
 	"github.com/minewarden/minewarden/incidents"
 	"github.com/minewarden/minewarden/responders"
@@ -27,6 +30,7 @@ type Desk struct {
 	store      minewarden.Store
 	keeper     *incidents.Keeper
 	responders []minewarden.Responder
+	trail      *trail                                        // of every change
 	acted      func(minewarden.Incident, minewarden.Receipt) // told of every action; may be nil
 }
 
@@ -36,7 +40,7 @@ type recoverer interface {
 }
 
 func newDesk(cfg *config.Config, log *slog.Logger, store minewarden.Store, keeper *incidents.Keeper) (*Desk, error) {
-	d := &Desk{log: log, store: store, keeper: keeper}
+	d := &Desk{log: log, store: store, keeper: keeper, trail: &trail{dir: cfg.Data, log: log}}
 	for _, m := range responders.All() {
 		if cfg.Disabled("responders/" + m.Name) {
 			continue
@@ -87,7 +91,7 @@ func (d *Desk) release() error {
 			errs = append(errs, c.Close())
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, d.trail.Close())...)
 }
 
 // recover lets the responders mend what was left half done, and gives the incidents the receipts that they lack.
@@ -102,6 +106,7 @@ func (d *Desk) recover(ctx context.Context) error {
 			d.log.Error("not everything that was left half done could be mended", "responder", r.Info().Name, "error", err)
 		}
 		for _, receipt := range receipts {
+			d.trail.AppendLate(entryOf("action.recovered", receipt, "agent"))
 			if err := d.note(ctx, receipt); err != nil {
 				d.log.Warn("a receipt has no incident", "action", receipt.Action.ID, "error", err)
 			}
@@ -122,12 +127,9 @@ func (d *Desk) note(ctx context.Context, r minewarden.Receipt) error {
 // moment may not be saved yet.
 func (d *Desk) Incidents(ctx context.Context, q minewarden.Query) ([]minewarden.Incident, error) {
 	var all []minewarden.Incident
-	for inc, err := range d.store.Incidents(ctx, q) {
+	for inc, err := range d.Whole(ctx, q) {
 		if err != nil {
 			return nil, err
-		}
-		if now, err := d.keeper.Get(ctx, inc.ID); err == nil {
-			inc = now
 		}
 		all = append(all, inc)
 	}
@@ -204,7 +206,19 @@ func (d *Desk) Do(ctx context.Context, a minewarden.Action, who, why string) (mi
 		}
 	}
 	a.Params = params
+	intent := entryOf("action.begin", minewarden.Receipt{Action: a, Who: who, Why: why}, via(ctx))
+	d.trail.AppendLate(intent)
 	receipt, err := r.Do(ctx, a)
+	outcome := intent
+	outcome.What, outcome.Detail = "action.done", maps.Clone(intent.Detail)
+	outcome.Detail["result"] = receipt.Result
+	if err != nil || !receipt.OK {
+		outcome.What = "action.failed"
+	}
+	if err != nil {
+		outcome.Detail["error"] = err.Error()
+	}
+	d.trail.AppendLate(outcome)
 	if receipt.Action.ID != "" {
 		receipt.Who, receipt.Why = who, why
 		if noteErr := d.note(ctx, receipt); noteErr != nil {
@@ -237,7 +251,7 @@ func (d *Desk) responder(name string) (minewarden.Responder, error) {
 
 // Undo takes back what stands of an incident's actions, the newest first; with an action id, that one alone. It returns the
 // receipts of what it took back.
-func (d *Desk) Undo(ctx context.Context, id, action, who string) ([]minewarden.Receipt, error) {
+func (d *Desk) Undo(ctx context.Context, id, action, who, why string) ([]minewarden.Receipt, error) {
 	inc, err := d.Incident(ctx, id)
 	if err != nil {
 		return nil, err
@@ -248,20 +262,11 @@ func (d *Desk) Undo(ctx context.Context, id, action, who string) ([]minewarden.R
 		if !receipt.OK || !receipt.Undone.IsZero() || !receipt.Action.Reversible || (action != "" && receipt.Action.ID != action) {
 			continue
 		}
-		r, err := d.responder(receipt.Action.Responder)
+		receipt, err := d.undo(ctx, receipt, who, why)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		u, ok := r.(minewarden.Undoer)
-		if !ok {
-			continue
-		}
-		if err := u.Undo(ctx, receipt); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		receipt.Undone, receipt.UndoneBy = time.Now(), who
 		errs = append(errs, d.note(ctx, receipt))
 		d.told(ctx, receipt)
 		undone = append(undone, receipt)
@@ -275,19 +280,37 @@ func (d *Desk) Undo(ctx context.Context, id, action, who string) ([]minewarden.R
 	return undone, nil
 }
 
-// Close says that an incident is over. What was done about it stands.
-func (d *Desk) Close(ctx context.Context, id, who, why string) (minewarden.Incident, error) {
-	inc, err := d.Incident(ctx, id)
+// undo takes one action back, with an entry in the audit trail before and after.
+func (d *Desk) undo(ctx context.Context, r minewarden.Receipt, who, why string) (minewarden.Receipt, error) {
+	resp, err := d.responder(r.Action.Responder)
 	if err != nil {
-		return inc, err
+		return r, err
 	}
-	if err := d.keeper.Bring(ctx, inc.ID); err != nil {
-		return inc, err
+	u, ok := resp.(minewarden.Undoer)
+	if !ok {
+		return r, fmt.Errorf("responders/%s takes nothing back", r.Action.Responder)
 	}
-	if err := d.keeper.Change(func(c *incidents.Correlator) error { return c.Close(inc.ID, who, why, time.Now()) }); err != nil {
-		return inc, err
+	e := entryOf("action.undo", minewarden.Receipt{Action: r.Action, Who: who, Why: why}, via(ctx))
+	d.trail.AppendLate(e)
+	r.UndoneBy = who
+	err = u.Undo(ctx, r)
+	e.What, e.Detail = "action.undone", maps.Clone(e.Detail)
+	if err != nil {
+		e.What = "action.undo-failed"
+		e.Detail["error"] = err.Error()
 	}
-	return d.keeper.Get(ctx, inc.ID)
+	d.trail.AppendLate(e)
+	if err == nil {
+		r.Undone = time.Now()
+	}
+	return r, err
+}
+
+// entryOf tells the audit trail of an action.
+func entryOf(what string, r minewarden.Receipt, via string) audittrail.Entry {
+	return audittrail.Entry{Who: cmp.Or(r.Who, "minewarden"), Via: via, What: what, Target: r.Action.ID, Why: r.Why, Detail: map[string]string{
+		"responder": r.Action.Responder, "op": r.Action.Op, "incident": r.Action.Incident, "on": r.Action.Target.ID, "summary": r.Action.Summary,
+	}}
 }
 
 // Me names who runs this command, for receipts and notes.

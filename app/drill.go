@@ -129,7 +129,7 @@ func drillOne(ctx context.Context, makers *Makers, d drills.Drill, e *examiner) 
 			if err := lookAt(ctx, makers, dir, e); err != nil {
 				makers.log.Debug("look at the drill's files", "error", err)
 			}
-			if e.seen() == "" {
+			if e.seen() == "" || e.whole && late == nil {
 				continue
 			}
 			cancel() // seen: the drill need not go on
@@ -206,6 +206,10 @@ func watchAt(ctx context.Context, makers *Makers, dir string, e *examiner) error
 
 // An examiner waits for the finding that sees the drill which runs.
 type examiner struct {
+	// whole lets a drill that was seen go on to its end, so that a person can act on it.
+	whole bool
+	told  func(rule string, after time.Duration) // of the finding, as it comes; must not block
+
 	mu    sync.Mutex
 	rules []string
 	dir   string
@@ -220,10 +224,19 @@ func (e *examiner) expect(rules []string, dir string) {
 	e.rules, e.dir, e.begun, e.rule, e.after = rules, dir, time.Now(), "", 0
 }
 
+// rest ends the wait.
+func (e *examiner) rest() { e.expect(nil, "") }
+
 // live takes a finding of the sensors: it counts when it is about a process that this one started.
 func (e *examiner) live(f minewarden.Finding) {
+	e.mu.Lock()
+	waits, dir := len(e.rules) > 0, e.dir
+	e.mu.Unlock()
+	if !waits {
+		return
+	}
 	me := int32(os.Getpid())
-	own := strings.Contains(f.Subject.ID, e.dir)
+	own := dir != "" && strings.Contains(f.Subject.ID, dir)
 	if f.Process != nil {
 		own = own || f.Process.Ancestor(func(p *minewarden.Process) bool { return p.Key.PID == me }) != nil
 	}
@@ -238,6 +251,9 @@ func (e *examiner) file(f minewarden.Finding) {
 	defer e.mu.Unlock()
 	if e.rule == "" && slices.Contains(e.rules, f.Rule) {
 		e.rule, e.after = f.Rule, time.Since(e.begun)
+		if e.told != nil {
+			e.told(e.rule, e.after)
+		}
 	}
 }
 

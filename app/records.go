@@ -34,31 +34,32 @@ func (d *Desk) Records(ctx context.Context) ([]minewarden.Receipt, error) {
 
 // UndoAction takes one action back, by its id or by a beginning of it that no other has, whether an incident asked for it or
 // not.
-func (d *Desk) UndoAction(ctx context.Context, id, who string) (minewarden.Receipt, error) {
-	r, err := d.undoRecord(ctx, id, who)
+func (d *Desk) UndoAction(ctx context.Context, id, who, why string) (minewarden.Receipt, error) {
+	r, err := d.undoRecord(ctx, id, who, why)
 	if !errors.Is(err, minewarden.ErrNotFound) {
 		return r, err
 	}
 	missing := err
-	for inc, err := range d.store.Incidents(ctx, minewarden.Query{}) {
-		if err != nil {
-			return minewarden.Receipt{}, err
-		}
-		for _, r := range inc.Actions {
-			if r.Action.ID != id {
-				continue
-			}
-			undone, err := d.Undo(ctx, inc.ID, id, who)
-			if len(undone) > 0 {
-				r = undone[0]
-			}
-			return r, err
-		}
+	of, ok := d.store.(interface {
+		IncidentOf(ctx context.Context, action string) (string, error)
+	})
+	if !ok {
+		return minewarden.Receipt{}, missing
 	}
-	return minewarden.Receipt{}, missing
+	incident, err := of.IncidentOf(ctx, id)
+	if errors.Is(err, minewarden.ErrNotFound) {
+		return minewarden.Receipt{}, missing
+	} else if err != nil {
+		return minewarden.Receipt{}, err
+	}
+	undone, err := d.Undo(ctx, incident, id, who, why)
+	if len(undone) > 0 {
+		r = undone[0]
+	}
+	return r, err
 }
 
-func (d *Desk) undoRecord(ctx context.Context, id, who string) (minewarden.Receipt, error) {
+func (d *Desk) undoRecord(ctx context.Context, id, who, why string) (minewarden.Receipt, error) {
 	all, bad := d.Records(ctx)
 	var found []minewarden.Receipt
 	for _, r := range all {
@@ -80,20 +81,7 @@ func (d *Desk) undoRecord(ctx context.Context, id, who string) (minewarden.Recei
 	if !r.Undone.IsZero() {
 		return r, fmt.Errorf("action %s was taken back already, at %s", r.Action.ID, r.Undone.Format(time.DateTime))
 	}
-	resp, err := d.responder(r.Action.Responder)
-	if err != nil {
-		return r, err
-	}
-	u, ok := resp.(minewarden.Undoer)
-	if !ok {
-		return r, fmt.Errorf("responders/%s takes nothing back", r.Action.Responder)
-	}
-	r.UndoneBy = who
-	if err := u.Undo(ctx, r); err != nil {
-		return r, err
-	}
-	r.Undone = time.Now()
-	return r, nil
+	return d.undo(ctx, r, who, why)
 }
 
 // bare is the desk of a data directory that holds no incidents: only what responders keep themselves is there.
@@ -120,8 +108,8 @@ func openBare(ctx context.Context, cfg *config.Config, log *slog.Logger, missing
 
 func (b *bare) Records(ctx context.Context) ([]minewarden.Receipt, error) { return b.desk.Records(ctx) }
 
-func (b *bare) UndoAction(ctx context.Context, id, who string) (minewarden.Receipt, error) {
-	return b.desk.undoRecord(ctx, id, who)
+func (b *bare) UndoAction(ctx context.Context, id, who, why string) (minewarden.Receipt, error) {
+	return b.desk.undoRecord(ctx, id, who, why)
 }
 
 // Incidents returns none: none were ever kept.
@@ -139,7 +127,7 @@ func (b *bare) Do(context.Context, minewarden.Action, string, string) (minewarde
 	return minewarden.Receipt{}, b.missing
 }
 
-func (b *bare) Undo(_ context.Context, id, _, _ string) ([]minewarden.Receipt, error) {
+func (b *bare) Undo(_ context.Context, id, _, _, _ string) ([]minewarden.Receipt, error) {
 	return nil, fmt.Errorf("%q is no action that is kept: %w", id, b.missing)
 }
 

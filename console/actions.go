@@ -26,7 +26,7 @@ type Receipts interface {
 }
 
 type doIn struct {
-	incidentID
+	IncidentID
 	Body struct {
 		Responder string   `json:"responder" maxLength:"64"`
 		Op        string   `json:"op" minLength:"1" maxLength:"64"`
@@ -41,7 +41,7 @@ func (s *Server) actions() {
 		return
 	}
 	huma.Register(s.api, operation(access.Responder, http.MethodGet, "/incidents/{id}/plan", "plan", "What could be done about an incident; changes nothing"),
-		func(ctx context.Context, in *incidentID) (*answer[list[minewarden.Action]], error) {
+		func(ctx context.Context, in *IncidentID) (*answer[list[minewarden.Action]], error) {
 			all, err := s.o.Actions.Plan(ctx, in.ID)
 			return ok(items(all), s.fail(ctx, "plan", err))
 		})
@@ -58,7 +58,7 @@ func (s *Server) actions() {
 			return ok(r, s.refused(ctx, "undo", err))
 		})
 	type undoAllIn struct {
-		incidentID
+		IncidentID
 		Body struct {
 			Why    string `json:"why" minLength:"1" maxLength:"10000"`
 			Action string `json:"action,omitempty" maxLength:"256" doc:"this one alone"`
@@ -70,8 +70,8 @@ func (s *Server) actions() {
 			return ok(items(all), s.refused(ctx, "undo", err))
 		})
 	huma.Register(s.api, operation(access.Viewer, http.MethodGet, "/actions", "actions", "What was done about incidents, the last first"),
-		func(ctx context.Context, in *page) (*answer[list[minewarden.Receipt]], error) {
-			q, err := (&filter{page: *in}).query()
+		func(ctx context.Context, in *Page) (*answer[list[minewarden.Receipt]], error) {
+			q, err := (&Filter{Page: *in}).query()
 			if err != nil {
 				return nil, err
 			}

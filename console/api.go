@@ -144,8 +144,8 @@ func items[T any](all []T) list[T] {
 	return list[T]{Items: all}
 }
 
-// page are the parameters of every paged list.
-type page struct {
+// Page are the parameters of every paged list.
+type Page struct {
 	After string `query:"after" maxLength:"200" doc:"next of the page before"`
 	Limit int    `query:"limit" minimum:"1" maximum:"500" default:"50"`
 }

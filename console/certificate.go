@@ -28,6 +28,23 @@ const (
 	certRecent = time.Minute          // between looks at the files
 )
 
+// Config is the section console of the configuration. Without a certificate the console has one of its own, kept in the data
+// directory.
+type Config struct {
+	Certificate string `yaml:"certificate"` // PEM file, with the chain
+	Key         string `yaml:"key"`         // PEM file of its key
+	// Names are those by which people reach the console, beside the host's own and localhost; requests for other names are refused.
+	Names []string `yaml:"names"`
+}
+
+// Validate checks what can be checked without looking at the machine.
+func (c *Config) Validate() error {
+	if (c.Certificate == "") != (c.Key == "") {
+		return errors.New("console: certificate and key belong together")
+	}
+	return nil
+}
+
 // A Certificate is the server's, from two PEM files that are read again when they change.
 type Certificate struct {
 	cert, key string
@@ -42,12 +59,12 @@ type Certificate struct {
 }
 
 // NewCertificate reads the files, where they are given. Else it keeps a self-signed one in dir, made for names.
-func NewCertificate(dir, cert, key string, names []string, log *slog.Logger) (*Certificate, error) {
-	c := &Certificate{cert: cert, key: key, names: names, log: log}
-	if (cert == "") != (key == "") {
-		return nil, errors.New("console: certificate and key belong together")
+func NewCertificate(dir string, conf Config, names []string, log *slog.Logger) (*Certificate, error) {
+	c := &Certificate{cert: conf.Certificate, key: conf.Key, names: names, log: log}
+	if err := conf.Validate(); err != nil {
+		return nil, err
 	}
-	if cert == "" {
+	if c.cert == "" {
 		c.own, c.cert, c.key = true, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("keep the console's certificate: %w", err)

@@ -42,7 +42,7 @@ func serve(t *testing.T, o console.Options) (ask func(role, method, path, body s
 		o.Feed = console.NewFeed()
 	}
 	dir := t.TempDir()
-	cert, err := console.NewCertificate(dir, "", "", []string{"box"}, slog.New(slog.DiscardHandler))
+	cert, err := console.NewCertificate(dir, console.Config{}, []string{"box"}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,11 +229,11 @@ func TestSlowClientIsTold(t *testing.T) {
 func TestCertificate(t *testing.T) {
 	dir := t.TempDir()
 	log := slog.New(slog.DiscardHandler)
-	first, err := console.NewCertificate(dir, "", "", []string{"box", "192.0.2.7"}, log)
+	first, err := console.NewCertificate(dir, console.Config{}, []string{"box", "192.0.2.7"}, log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := console.NewCertificate(dir, "", "", nil, log)
+	again, err := console.NewCertificate(dir, console.Config{}, nil, log)
 	if err != nil || again.Fingerprint() != first.Fingerprint() {
 		t.Errorf("made anew at the second start: %v", err)
 	}
@@ -252,13 +252,13 @@ func TestCertificate(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "key.pem"), []byte("torn"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if mended, err := console.NewCertificate(dir, "", "", nil, log); err != nil || mended.Fingerprint() == first.Fingerprint() {
+	if mended, err := console.NewCertificate(dir, console.Config{}, nil, log); err != nil || mended.Fingerprint() == first.Fingerprint() {
 		t.Errorf("a torn key is not made anew: %v", err)
 	}
-	if _, err := console.NewCertificate(dir, filepath.Join(dir, "cert.pem"), "", nil, log); err == nil {
+	if _, err := console.NewCertificate(dir, console.Config{Certificate: filepath.Join(dir, "cert.pem")}, nil, log); err == nil {
 		t.Error("a certificate without key was taken")
 	}
-	if _, err := console.NewCertificate(dir, filepath.Join(dir, "none.pem"), filepath.Join(dir, "none.key"), nil, log); err == nil {
+	if _, err := console.NewCertificate(dir, console.Config{Certificate: filepath.Join(dir, "none.pem"), Key: filepath.Join(dir, "none.key")}, nil, log); err == nil {
 		t.Error("files that are not there were taken, or made")
 	}
 }

@@ -71,7 +71,7 @@ func (s *Server) evidence() {
 		return
 	}
 	type collectIn struct {
-		incidentID
+		IncidentID
 		Body struct {
 			Collect
 			Why string `json:"why" minLength:"1" maxLength:"10000"`

@@ -41,9 +41,9 @@ type Deadline struct {
 	State    string    `json:"state" enum:"running,met,missed"`
 }
 
-// filter are the parameters that select incidents or findings.
-type filter struct {
-	page
+// Filter are the parameters that select incidents or findings.
+type Filter struct {
+	Page
 	State    []string  `query:"state" doc:"open, contained, closed; several by comma"`
 	Severity string    `query:"severity" enum:"info,low,medium,high,critical" doc:"this or worse"`
 	Host     string    `query:"host" maxLength:"255"`
@@ -54,7 +54,7 @@ type filter struct {
 	Text     string    `query:"text" maxLength:"200" doc:"in a name, path, title, rule or id"`
 }
 
-func (f *filter) query() (minewarden.Query, error) {
+func (f *Filter) query() (minewarden.Query, error) {
 	q := minewarden.Query{
 		Host: f.Host, Rule: f.Rule, Subject: f.Subject, Since: f.Since, Until: f.Until, Text: f.Text, After: f.After, Limit: f.Limit,
 	}
@@ -86,7 +86,8 @@ type incidentRow struct {
 	Deadline time.Time `json:"deadline,omitzero" doc:"the next that runs"`
 }
 
-type incidentID struct {
+// IncidentID is the parameter of what is about one incident.
+type IncidentID struct {
 	ID string `path:"id" maxLength:"64" doc:"or a beginning of it that no other has"`
 }
 
@@ -99,7 +100,7 @@ func (s *Server) incidents() {
 	read := func(path, id, summary string) huma.Operation {
 		return operation(access.Viewer, http.MethodGet, path, id, summary)
 	}
-	huma.Register(s.api, read("/incidents", "incidents", "Incidents, last updated first"), func(ctx context.Context, in *filter) (*answer[list[incidentRow]], error) {
+	huma.Register(s.api, read("/incidents", "incidents", "Incidents, last updated first"), func(ctx context.Context, in *Filter) (*answer[list[incidentRow]], error) {
 		q, err := in.query()
 		if err != nil {
 			return nil, err
@@ -111,7 +112,7 @@ func (s *Server) incidents() {
 		rows, next := cut(rows, q.Limit, func(r *minewarden.IncidentRow) string { return r.Cursor() })
 		return &answer[list[incidentRow]]{Body: list[incidentRow]{Items: s.rows(ctx, rows), Next: next}}, nil
 	})
-	huma.Register(s.api, read("/findings", "findings", "Findings, last seen first"), func(ctx context.Context, in *filter) (*answer[list[minewarden.StoredFinding]], error) {
+	huma.Register(s.api, read("/findings", "findings", "Findings, last seen first"), func(ctx context.Context, in *Filter) (*answer[list[minewarden.StoredFinding]], error) {
 		q, err := in.query()
 		if err != nil {
 			return nil, err
@@ -128,15 +129,15 @@ func (s *Server) incidents() {
 	export := read("/incidents/export", "exportIncidents", "Whole incidents, one JSON object a line")
 	export.Responses = map[string]*huma.Response{"200": {Description: "The incidents", Content: map[string]*huma.MediaType{"application/x-ndjson": {Schema: &huma.Schema{Type: "string"}}}}}
 	huma.Register(s.api, export, s.export)
-	huma.Register(s.api, read("/incidents/{id}", "incident", "One incident, whole"), func(ctx context.Context, in *incidentID) (*answer[minewarden.Incident], error) {
+	huma.Register(s.api, read("/incidents/{id}", "incident", "One incident, whole"), func(ctx context.Context, in *IncidentID) (*answer[minewarden.Incident], error) {
 		inc, err := s.o.Incidents.Incident(ctx, in.ID)
 		return ok(whole(inc), s.fail(ctx, "show an incident", err))
 	})
-	huma.Register(s.api, read("/incidents/{id}/timeline", "timeline", "What happened, in order"), func(ctx context.Context, in *incidentID) (*answer[list[Moment]], error) {
+	huma.Register(s.api, read("/incidents/{id}/timeline", "timeline", "What happened, in order"), func(ctx context.Context, in *IncidentID) (*answer[list[Moment]], error) {
 		inc, err := s.o.Incidents.Incident(ctx, in.ID)
 		return ok(items(Timeline(&inc)), s.fail(ctx, "tell an incident", err))
 	})
-	huma.Register(s.api, read("/incidents/{id}/graph", "graph", "Who started what, and what it touched"), func(ctx context.Context, in *incidentID) (*answer[Graph], error) {
+	huma.Register(s.api, read("/incidents/{id}/graph", "graph", "Who started what, and what it touched"), func(ctx context.Context, in *IncidentID) (*answer[Graph], error) {
 		inc, err := s.o.Incidents.Incident(ctx, in.ID)
 		return ok(GraphOf(&inc), s.fail(ctx, "draw an incident", err))
 	})
@@ -145,19 +146,19 @@ func (s *Server) incidents() {
 
 func (s *Server) cases() {
 	type text struct {
-		incidentID
+		IncidentID
 		Body struct {
 			Text string `json:"text" minLength:"1" maxLength:"10000"`
 		}
 	}
 	type why struct {
-		incidentID
+		IncidentID
 		Body struct {
 			Why string `json:"why" minLength:"1" maxLength:"10000" doc:"kept with the incident"`
 		}
 	}
 	type name struct {
-		incidentID
+		IncidentID
 		Body struct {
 			Name string `json:"name" maxLength:"64" doc:"empty: nobody"`
 		}
@@ -241,7 +242,7 @@ func whole(inc minewarden.Incident) minewarden.Incident {
 const maxExport = 100_000
 
 type exportIn struct {
-	filter
+	Filter
 	All bool `query:"all" doc:"every one, without pages"`
 }
 

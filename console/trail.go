@@ -21,6 +21,7 @@ type TrailEntry struct {
 	Seq    uint64            `json:"seq"`
 	Time   time.Time         `json:"time"`
 	Who    string            `json:"who"`
+	Via    string            `json:"via,omitempty"`
 	What   string            `json:"what"`
 	Target string            `json:"target,omitempty"`
 	Why    string            `json:"why,omitempty"`
@@ -32,6 +33,7 @@ type TrailEntry struct {
 type TrailVerdict struct {
 	OK      bool   `json:"ok"`
 	Entries uint64 `json:"entries"`
+	Hash    string `json:"hash,omitempty" doc:"of the last: to note elsewhere"`
 	Problem string `json:"problem,omitempty" doc:"where the chain breaks"`
 }
 
@@ -39,7 +41,7 @@ func (s *Server) trail() {
 	if s.o.Trail == nil && !s.all {
 		return
 	}
-	huma.Register(s.api, operation(access.Responder, http.MethodGet, "/audit-trail", "auditTrail", "Every change that anybody made, the last first"), func(ctx context.Context, in *page) (*answer[list[TrailEntry]], error) {
+	huma.Register(s.api, operation(access.Responder, http.MethodGet, "/audit-trail", "auditTrail", "Every change that anybody made, the last first"), func(ctx context.Context, in *Page) (*answer[list[TrailEntry]], error) {
 		all, next, err := s.o.Trail.List(ctx, in.After, in.Limit)
 		out := items(all)
 		out.Next = next

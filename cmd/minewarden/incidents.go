@@ -234,12 +234,12 @@ func incidentsClose(wf *workFlags) *cobra.Command {
 }
 
 func incidentsUndo(wf *workFlags) *cobra.Command {
-	var action string
+	var action, why string
 	cmd := &cobra.Command{
 		Use: "undo ID", Short: "Take back what was done about an incident, the newest first", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return wf.with(cmd, func(ctx context.Context, w app.Work) error {
-				undone, err := w.Undo(ctx, args[0], action, app.Me())
+				undone, err := w.Undo(ctx, args[0], action, app.Me(), why)
 				for _, r := range undone {
 					if printErr := printReceipt(cmd.OutOrStdout(), r, wf.json); printErr != nil {
 						return printErr
@@ -250,6 +250,7 @@ func incidentsUndo(wf *workFlags) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&action, "action", "", "this action only, by its id")
+	cmd.Flags().StringVar(&why, "why", "by hand", "the reason, kept in the audit trail")
 	return cmd
 }
 

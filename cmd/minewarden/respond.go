@@ -121,7 +121,8 @@ func respondDo(wf *workFlags) *cobra.Command {
 }
 
 func respondUndo(wf *workFlags) *cobra.Command {
-	return &cobra.Command{
+	var why string
+	cmd := &cobra.Command{
 		Use: "undo ACTION | INCIDENT [ACTION]", Short: "Take back one action by its id, or all that was done about an incident", Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			action := ""
@@ -130,7 +131,7 @@ func respondUndo(wf *workFlags) *cobra.Command {
 			}
 			return wf.with(cmd, func(ctx context.Context, w app.Work) error {
 				if action == "" {
-					r, err := w.UndoAction(ctx, args[0], app.Me())
+					r, err := w.UndoAction(ctx, args[0], app.Me(), why)
 					if err == nil {
 						return printReceipt(cmd.OutOrStdout(), r, wf.json)
 					}
@@ -138,7 +139,7 @@ func respondUndo(wf *workFlags) *cobra.Command {
 						return err
 					}
 				}
-				undone, err := w.Undo(ctx, args[0], action, app.Me())
+				undone, err := w.Undo(ctx, args[0], action, app.Me(), why)
 				for _, r := range undone {
 					if printErr := printReceipt(cmd.OutOrStdout(), r, wf.json); printErr != nil {
 						return printErr
@@ -148,6 +149,8 @@ func respondUndo(wf *workFlags) *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().StringVar(&why, "why", "by hand", "the reason, kept in the audit trail")
+	return cmd
 }
 
 func respondList(wf *workFlags) *cobra.Command {

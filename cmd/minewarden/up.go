@@ -18,7 +18,7 @@ import (
 )
 
 func newUp() *cobra.Command {
-	var configFile, data, respond string
+	var configFile, data, respond, listen string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "up",
@@ -37,6 +37,12 @@ func newUp() *cobra.Command {
 					return fmt.Errorf("--respond: %w", err)
 				}
 			}
+			if listen != "" {
+				cfg.Listen = listen
+				if err := cfg.Validate(); err != nil {
+					return fmt.Errorf("--listen: %w", err)
+				}
+			}
 			cfg.Data = dataDir(data, cfg)
 			out, errOut := cmd.OutOrStdout(), cmd.ErrOrStderr()
 			a, err := app.NewAgent(cmd.Context(), cfg, newLog(errOut, slog.LevelInfo), app.Notice{
@@ -44,6 +50,7 @@ func newUp() *cobra.Command {
 					fmt.Fprintf(errOut, "watching with %s; policy: %s; data: %s\n", strings.Join(sensors, ", "), cfg.Respond, terminal.Safe(cfg.Data))
 				},
 				Finding: func(f minewarden.Finding, r minewarden.Rule) { tellFinding(out, f, r, asJSON) },
+				Console: func(page string, login bool, fingerprint string) { tellConsole(errOut, page, login, fingerprint) },
 				Action:  func(inc minewarden.Incident, r minewarden.Receipt) { tellAction(errOut, inc, r) },
 			})
 			if err != nil {
@@ -56,8 +63,17 @@ func newUp() *cobra.Command {
 	cmd.Flags().StringVar(&configFile, "config", "", "configuration file")
 	cmd.Flags().StringVar(&data, "data", "", "directory of everything that is kept (default /var/lib/minewarden, or in the home where not root)")
 	cmd.Flags().StringVar(&respond, "respond", "", "what is done without asking: observe, contain or kill (default observe)")
+	cmd.Flags().StringVar(&listen, "listen", "", "address of the console, or off (default 127.0.0.1:7443)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print every finding as one JSON object a line")
 	return cmd
+}
+
+func tellConsole(w io.Writer, page string, login bool, fingerprint string) {
+	fmt.Fprintf(w, "console: %s\n", page)
+	if login {
+		fmt.Fprintln(w, "  open it within 15 minutes: it lets in once, as the first admin")
+	}
+	fmt.Fprintf(w, "  its certificate has the SHA-256 fingerprint %s\n", fingerprint)
 }
 
 // dataDir chooses the flag, else what the configuration says, else a place that this user may write.

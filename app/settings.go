@@ -1,0 +1,86 @@
+package app
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/audits"
+	"github.com/minewarden/minewarden/config"
+	"github.com/minewarden/minewarden/console"
+	"github.com/minewarden/minewarden/detectors"
+)
+
+// settings shows the effective configuration to the console.
+type settings struct{ cfg *config.Config }
+
+// Settings implements console.Settings. Sections of modules are named, not shown: they may hold tokens.
+func (s settings) Settings() []console.Setting {
+	c, d := s.cfg, config.Default()
+	one := func(key, value, def string) console.Setting {
+		return console.Setting{Key: key, Value: value, Default: value == def}
+	}
+	out := []console.Setting{
+		one("data", c.Data, d.Data), one("listen", c.Listen, d.Listen), one("respond", string(c.Respond), string(d.Respond)), one("record", c.Record, d.Record),
+		one("disable", strings.Join(c.Disable, ", "), ""),
+	}
+	for _, name := range c.Sections() {
+		out = append(out, console.Setting{Key: name, Value: "set", Secret: true})
+	}
+	return out
+}
+
+// moduleDocs shows the catalogues to the console. It makes the modules anew for each question: nobody asks often, and their
+// texts need not stay in memory.
+type moduleDocs struct{ makers *Makers }
+
+// Modules implements console.Catalogue.
+func (m moduleDocs) Modules() ([]console.ModuleDoc, error) {
+	all, _, err := m.load()
+	return all, err
+}
+
+// Rules implements console.Catalogue.
+func (m moduleDocs) Rules() ([]console.RuleDoc, error) {
+	_, rules, err := m.load()
+	return rules, err
+}
+
+// detectorOrEmpty makes a detector even where it is disabled: people may read about it all the same.
+func (m *Makers) detectorOrEmpty(n detectors.Named) (minewarden.Detector, error) {
+	if n.Name == "sigma" && m.sigma == nil {
+		return n.New(env(m.cfg, m.log, "detectors", n.Name))
+	}
+	return m.detector(n)
+}
+
+func (m moduleDocs) load() ([]console.ModuleDoc, []console.RuleDoc, error) {
+	var docs []console.ModuleDoc
+	var rules []console.RuleDoc
+	add := func(catalogue string, info minewarden.Info, rs []minewarden.Rule) {
+		name := catalogue + "/" + info.Name
+		docs = append(docs, console.ModuleDoc{Catalogue: catalogue, Name: info.Name, Title: info.Title, Doc: info.Doc, Rules: len(rs), Disabled: m.makers.cfg.Disabled(name)})
+		for _, r := range rs {
+			rules = append(rules, console.RuleDoc{
+				ID: r.ID, Title: r.Title, Severity: r.Severity, Technique: append([]string{}, r.Technique...), Advice: r.Advice, Why: r.Why,
+				References: append([]string{}, r.References...), Module: name,
+			})
+		}
+	}
+	modules, _, err := catalogue(m.makers.cfg, m.makers.log, m.makers.detectorOrEmpty)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, x := range modules {
+		add(x.Catalogue, x.Info, x.Rules)
+	}
+	for _, n := range audits.All() {
+		a, err := n.New(minewarden.Env{Log: m.makers.log})
+		if err != nil {
+			return nil, nil, err
+		}
+		add("audits", a.Info(), a.Rules())
+	}
+	slices.SortFunc(rules, func(a, b console.RuleDoc) int { return strings.Compare(a.ID, b.ID) })
+	return docs, rules, nil
+}
