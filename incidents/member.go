@@ -72,6 +72,8 @@ func describe(m *minewarden.Member, p *minewarden.Process) {
 	}
 	m.Name, m.Exe, m.Container, m.Cgroup, m.Before = p.Name, p.Exe, p.Container, p.Cgroup, p.Existing
 	m.Args = p.Args[:min(len(p.Args), maxEvidence)]
+	uid := p.UID
+	m.UID = &uid
 	if p.SHA256 != "" {
 		m.SHA256 = p.SHA256
 	}
