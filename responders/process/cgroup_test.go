@@ -163,3 +163,24 @@ func TestFrozenByOthers(t *testing.T) {
 		})
 	}
 }
+
+// TestKillAfterFreeze kills by a second action what a first one froze, and finds the cgroup thawed.
+func TestKillAfterFreeze(t *testing.T) {
+	for kind, c := range cgroups(t) {
+		t.Run(kind, func(t *testing.T) {
+			root := inside(t, c)
+			r := responder(t, Config{})
+			do(t, r, plan(t, r, Freeze, incident(t, root)))
+			if frozen, err := c.Frozen(); err != nil || !frozen {
+				t.Fatalf("frozen %t, %v", frozen, err)
+			}
+			do(t, r, plan(t, r, Kill, incident(t, root)))
+			if left := group(t, root.PID); len(left) > 0 {
+				t.Errorf("%d processes are left", len(left))
+			}
+			if frozen, err := c.Frozen(); err != nil || frozen {
+				t.Errorf("the cgroup would hold what is started in it next: frozen %t, %v", frozen, err)
+			}
+		})
+	}
+}

@@ -275,6 +275,9 @@ func (r *run) verify() error {
 
 // kill ends all that freeze holds.
 func (r *run) kill() error {
+	if err := r.adopt(); err != nil {
+		return err
+	}
 	if err := r.entry.Append(record{Phase: phaseKill, At: r.now(), Held: r.all()}); err != nil {
 		return err
 	}
@@ -303,6 +306,21 @@ func (r *run) kill() error {
 	}
 	if len(alive) > 0 {
 		return fmt.Errorf("killed, but after %s the kernel still holds pids %v", killWait, alive)
+	}
+	return nil
+}
+
+// adopt takes over cgroups that an earlier action froze and that hold nobody but what is killed: a v1 cgroup keeps the dead in
+// until it is thawed, and one that stays frozen would hold whatever is started in it next.
+func (r *run) adopt() error {
+	for _, c := range r.foreign {
+		ours, err := r.owns(c)
+		if err != nil {
+			return err
+		}
+		if ours {
+			r.cgroups = append(r.cgroups, c)
+		}
 	}
 	return nil
 }
