@@ -16,7 +16,7 @@ import (
 const jumped = 5 * time.Second
 
 // saveClock is how often the state of the clocks is written, so that a jump while the agent is down is seen, too.
-const saveClock = time.Minute
+const saveClock = 10 * time.Minute
 
 // clock notices when the clock on the wall is set.
 type clock struct {
