@@ -28,8 +28,9 @@ type fragment struct{ off, n, at int }
 
 // frags puts fragments together. What overlaps is as the first fragment says.
 type frags struct {
-	waiting []*datagram // oldest first
-	ids     []uint32    // of waiting, to find one quickly
+	waiting []*datagram     // oldest first
+	ids     []uint32        // of waiting, to find one quickly
+	known   [1 << 10]uint16 // how many of ids have these last bits
 	bytes   int
 	spare   []*datagram // to be used again
 	out     []byte      // what was put together last
@@ -51,6 +52,9 @@ func (fs *frags) add(k fragKey, off int, more, cut bool, b []byte, now int64) []
 	}
 	at := -1
 	for i, id := range fs.ids {
+		if fs.known[k.id%uint32(len(fs.known))] == 0 {
+			break
+		}
 		if id == k.id && fs.waiting[i].key == k {
 			at = i
 			break
@@ -62,6 +66,7 @@ func (fs *frags) add(k fragKey, off int, more, cut bool, b []byte, now int64) []
 		}
 		fs.waiting = append(fs.waiting, fs.datagram(k, now))
 		fs.ids = append(fs.ids, k.id)
+		fs.known[k.id%uint32(len(fs.known))]++
 		at = len(fs.waiting) - 1
 	}
 	d := fs.waiting[at]
@@ -119,6 +124,7 @@ func (fs *frags) datagram(k fragKey, now int64) *datagram {
 func (fs *frags) drop(i int) {
 	d := fs.waiting[i]
 	fs.bytes -= d.have
+	fs.known[d.key.id%uint32(len(fs.known))]--
 	if len(fs.spare) < spareDatagrams && cap(d.bytes) <= spareDatagram {
 		fs.spare = append(fs.spare, d)
 	}

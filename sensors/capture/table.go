@@ -41,7 +41,7 @@ func (k *key) pb() uint16   { return uint16(k.ports >> 16) }
 func (k *key) proto() uint8 { return uint8(k.ports >> 32) }
 
 func (k *key) same(o *key) bool {
-	return k.ports^o.ports|k.a.lo^o.a.lo|k.b.lo^o.b.lo|k.a.hi^o.a.hi|k.b.hi^o.b.hi == 0
+	return (k.ports^o.ports)|(k.a.lo^o.a.lo)|(k.b.lo^o.b.lo)|(k.a.hi^o.a.hi)|(k.b.hi^o.b.hi) == 0
 }
 
 // set makes k the key of a packet and returns whether the sender is its second end.
