@@ -85,7 +85,7 @@ type detector struct {
 	order    []minewarden.FlowKey
 	next     int
 	beats    map[beatKey]*beat
-	told     map[string]time.Time
+	told     map[toldKey]time.Time
 	seen     map[string]bool
 	start    time.Time
 	hour     time.Time
@@ -97,7 +97,7 @@ var _ minewarden.Detector = (*detector)(nil)
 // New returns the detector.
 func New(minewarden.Env) (minewarden.Detector, error) {
 	return &detector{
-		talkers: map[who]*talker{}, sessions: map[minewarden.FlowKey]*session{}, beats: map[beatKey]*beat{}, told: map[string]time.Time{}, seen: map[string]bool{},
+		talkers: map[who]*talker{}, sessions: map[minewarden.FlowKey]*session{}, beats: map[beatKey]*beat{}, told: map[toldKey]time.Time{}, seen: map[string]bool{},
 	}, nil
 }
 
@@ -170,12 +170,12 @@ func (d *detector) lasting(ev *minewarden.Event, x *minewarden.Flow) []minewarde
 		lasted = ev.Time.Sub(x.Start)
 	}
 	port := poolPorts[x.Key.Server.Port()]
-	pair := func() string { return x.Key.Client.Addr().String() + x.Key.Server.String() }
-	if port && lasted > time.Minute && x.ClientBytes > 0 && x.ServerBytes > 0 && d.news(rulePort+pair(), ev.Time) {
+	pair := func(rule string) toldKey { return toldKey{rule, who{addr: x.Key.Client.Addr()}, x.Key.Server} }
+	if port && lasted > time.Minute && x.ClientBytes > 0 && x.ServerBytes > 0 && d.news(pair(rulePort), ev.Time) {
 		found = append(found, d.finding(ev, x, rulePort, 0.2, "port", strconv.Itoa(int(x.Key.Server.Port()))))
 	}
 	if lasted >= lasting && x.ClientBytes > 0 && x.ServerBytes > 0 &&
-		float64(x.ClientBytes) < thinRate*lasted.Minutes() && float64(x.ServerBytes) < thinRate*lasted.Minutes() && public(x.Key.Server.Addr()) && d.news(ruleThin+pair(), ev.Time) {
+		float64(x.ClientBytes) < thinRate*lasted.Minutes() && float64(x.ServerBytes) < thinRate*lasted.Minutes() && public(x.Key.Server.Addr()) && d.news(pair(ruleThin), ev.Time) {
 		found = append(found, d.finding(ev, x, ruleThin, 0.2, "carried", strconv.FormatUint(x.ClientBytes, 10)+" bytes out, "+strconv.FormatUint(x.ServerBytes, 10)+" back in "+lasted.Round(time.Second).String()))
 	}
 	return append(found, d.shape(ev, x, port)...)
@@ -276,8 +276,15 @@ func (d *detector) first(ev *minewarden.Event, to netip.Addr) []minewarden.Findi
 	}}
 }
 
+// A toldKey is a claim: about whom, and about which server where that matters.
+type toldKey struct {
+	rule   string
+	who    who
+	server netip.AddrPort
+}
+
 // news says whether key was not told of lately.
-func (d *detector) news(key string, now time.Time) bool {
+func (d *detector) news(key toldKey, now time.Time) bool {
 	if at, ok := d.told[key]; ok && now.Sub(at) < again {
 		return false
 	}

@@ -24,14 +24,6 @@ func (w who) subject(ev *minewarden.Event) minewarden.Subject {
 	return minewarden.ProcessSubject(ev.Process)
 }
 
-// key tells rules apart for what is told once.
-func (w who) key(rule string) string {
-	if w.addr.IsValid() {
-		return rule + " " + w.addr.String()
-	}
-	return rule + " " + w.process.String()
-}
-
 // A talker is what is known of who connects. Its counts are of the minute that runs.
 type talker struct {
 	id      who
@@ -127,7 +119,7 @@ func (d *detector) count(ev *minewarden.Event, w who, to netip.AddrPort, result 
 	if t.minutes >= warm {
 		limit = max(naiveRate, overUsual*t.usual)
 	}
-	if float64(t.opens) > limit && d.news(w.key(ruleRate), ev.Time) {
+	if float64(t.opens) > limit && d.news(toldKey{rule: ruleRate, who: w}, ev.Time) {
 		usual := "not known yet"
 		if t.minutes >= warm {
 			usual = strconv.FormatFloat(t.usual, 'f', 1, 64)
@@ -158,7 +150,7 @@ func (d *detector) fail(ev *minewarden.Event, w who, to netip.AddrPort) []minewa
 	t.failed++
 	var found []minewarden.Finding
 	tell := func(rule, what, value string) {
-		if float64(t.failed) >= scanFailed*float64(max(t.opens, t.failed)) && d.news(w.key(rule), ev.Time) {
+		if float64(t.failed) >= scanFailed*float64(max(t.opens, t.failed)) && d.news(toldKey{rule: rule, who: w}, ev.Time) {
 			found = append(found, minewarden.Finding{
 				Time: ev.Time, Rule: rule, Subject: w.subject(ev), Confidence: 0.7, Process: ev.Process,
 				Evidence: []minewarden.Evidence{{Key: what, Value: value}, {Key: "failed", Value: strconv.Itoa(t.failed) + " of " + strconv.Itoa(max(t.opens, t.failed))}},
@@ -254,7 +246,7 @@ func (d *detector) beat(ev *minewarden.Event, x *minewarden.Flow) []minewarden.F
 	for _, s := range steps {
 		away += math.Abs(s-median) / float64(len(steps))
 	}
-	if median < minBeat.Seconds() || away > maxJitter*median || !d.news(ruleBeacon+x.Key.Client.Addr().String()+x.Key.Server.String(), ev.Time) {
+	if median < minBeat.Seconds() || away > maxJitter*median || !d.news(toldKey{ruleBeacon, who{addr: x.Key.Client.Addr()}, x.Key.Server}, ev.Time) {
 		return nil
 	}
 	score := 1 - away/median

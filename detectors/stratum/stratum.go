@@ -53,6 +53,7 @@ var rules = []minewarden.Rule{
 // Bounds of the memory.
 const (
 	maxSessions = 8192     // conversations that are looked into at once; the oldest goes
+	maxSpare    = 64       // of those that ended, to be used again
 	maxHeld     = 16 << 20 // bytes of unfinished objects over all of them
 	maxNames    = 4096     // addresses of which a name is known
 	maxServers  = 1024     // machines that hand out work
@@ -68,6 +69,7 @@ type detector struct {
 	filter   flowfilter.Filter               // of the keys of sessions
 	recent   *session                        // that was looked up last; nil: none
 	count    int                             // of sessions, of all carriers
+	spare    []*session                      // to be used again
 	order    []sessionKey                    // a ring of the keys of sessions, oldest at next
 	next     int
 	held     int // bytes held in unfinished objects
@@ -266,7 +268,18 @@ func (d *detector) session(key sessionKey) *session {
 	if s := d.find(&key.flow, key.carrier); s != nil {
 		return s
 	}
-	s := &session{key: key.flow, carrier: key.carrier}
+	if len(d.order) < maxSessions {
+		d.order = append(d.order, key)
+	} else {
+		d.drop(d.order[d.next])
+		d.order[d.next] = key
+		d.next = (d.next + 1) % maxSessions
+	}
+	s := new(session)
+	if i := len(d.spare); i > 0 {
+		s, d.spare = d.spare[i-1], d.spare[:i-1]
+	}
+	*s = session{key: key.flow, carrier: key.carrier}
 	if first := d.sessions[key.flow]; first != nil {
 		s.next, first.next = first.next, s
 	} else {
@@ -274,13 +287,6 @@ func (d *detector) session(key sessionKey) *session {
 		d.filter.Add(&key.flow)
 	}
 	d.count++
-	if len(d.order) < maxSessions {
-		d.order = append(d.order, key)
-		return s
-	}
-	d.drop(d.order[d.next])
-	d.order[d.next] = key
-	d.next = (d.next + 1) % maxSessions
 	return s
 }
 
@@ -303,6 +309,9 @@ func (d *detector) drop(key sessionKey) {
 	default:
 		delete(d.sessions, key.flow)
 		d.filter.Remove(&key.flow)
+	}
+	if len(d.spare) < maxSpare {
+		d.spare = append(d.spare, s)
 	}
 }
 
