@@ -3,6 +3,7 @@ package responders
 
 import (
 	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/responders/credentials"
 	"github.com/minewarden/minewarden/responders/evidence"
 	"github.com/minewarden/minewarden/responders/isolate"
 	"github.com/minewarden/minewarden/responders/network"
@@ -30,6 +31,7 @@ func All() []Named {
 		{isolate.Name, isolate.New},
 		{quarantine.Name, quarantine.New},
 		{source.Name, source.New},
+		{credentials.Name, credentials.New},
 		{repair.Name, repair.New},
 	}
 }

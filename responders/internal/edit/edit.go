@@ -5,6 +5,7 @@ package edit
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,6 +26,7 @@ const (
 	keepFlags = 0x10 | 0x20 // FS_IMMUTABLE_FL, FS_APPEND_FL of linux/fs.h
 	maxXattr  = 64 << 10
 	maxNames  = 4096 // of one directory
+	lockTime  = 15 * time.Second
 )
 
 // ErrChanged is wrapped when a file is not, or not any more, what it was looked at as.
@@ -251,4 +254,56 @@ func setFlags(fd int, had, want uint32) error {
 		return fmt.Errorf("set file flags %#x: %w", want, err)
 	}
 	return nil
+}
+
+// Lock takes the lock that passwd, useradd and the like take before they change accounts, and returns what gives it back. It
+// tries for as long as they do.
+func (r Root) Lock(ctx context.Context) (func() error, error) {
+	const path = "/etc/.pwd.lock"
+	dir, err := r.openDir(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	fd, err := unix.Openat(dir, filepath.Base(path), unix.O_WRONLY|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o600)
+	if err = errors.Join(err, unix.Close(dir)); err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, lockTime)
+	defer cancel()
+	retry := time.NewTicker(50 * time.Millisecond)
+	defer retry.Stop()
+	for {
+		err := unix.FcntlFlock(uintptr(fd), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK})
+		if err == nil {
+			return func() error { return unix.Close(fd) }, nil
+		}
+		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EACCES) && !errors.Is(err, unix.EINTR) {
+			return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), unix.Close(fd))
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(fmt.Errorf("lock %s: somebody changes accounts: %w", path, ctx.Err()), unix.Close(fd))
+		case <-retry.C:
+		}
+	}
+}
+
+// Stat returns what is at path, links not followed.
+func (r Root) Stat(path string) (unix.Stat_t, error) {
+	var st unix.Stat_t
+	if !filepath.IsAbs(path) || filepath.Clean(path) != path {
+		return st, fmt.Errorf("%q is not a clean absolute path", path)
+	}
+	dir, err := r.openDir(filepath.Dir(path))
+	if err != nil {
+		return st, err
+	}
+	name := filepath.Base(path)
+	if path == "/" {
+		name = "."
+	}
+	if err = unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		err = fmt.Errorf("stat %s: %w", path, err)
+	}
+	return st, errors.Join(err, unix.Close(dir))
 }

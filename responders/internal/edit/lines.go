@@ -139,7 +139,7 @@ func align(a, b []string) ([]int, error) {
 	return match, nil
 }
 
-const context = 3 // unchanged lines around a change, as diff -u has it
+const around = 3 // unchanged lines around a change, as diff -u has it
 
 // Diff shows the changes as a unified diff. show may hide what is secret in a line.
 func Diff(path string, data []byte, hunks []Hunk, show func(string) string) string {
@@ -158,11 +158,11 @@ func Diff(path string, data []byte, hunks []Hunk, show func(string) string) stri
 	shift := 0
 	for i := 0; i < len(hunks); {
 		j := i + 1 // those that are near share their context
-		for j < len(hunks) && hunks[j].At-(hunks[j-1].At+hunks[j-1].N) <= 2*context {
+		for j < len(hunks) && hunks[j].At-(hunks[j-1].At+hunks[j-1].N) <= 2*around {
 			j++
 		}
-		from := max(hunks[i].At-context, 0)
-		to := min(hunks[j-1].At+hunks[j-1].N+context, len(lines))
+		from := max(hunks[i].At-around, 0)
+		to := min(hunks[j-1].At+hunks[j-1].N+around, len(lines))
 		grown := 0
 		for _, h := range hunks[i:j] {
 			grown += len(h.With) - h.N
