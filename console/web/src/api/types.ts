@@ -9,7 +9,8 @@ export interface Session {
   role: Role;
   csrf?: string;
   expires?: string;
-  locale?: string;
+  /** How this account can log in; none: it has only its link. */
+  means?: string[];
 }
 
 export interface Subject {
@@ -453,9 +454,21 @@ export interface Suppression {
   sha256?: string;
   package?: string;
   rule?: string;
+  path?: string;
   reason: string;
   who: string;
+  even_critical?: boolean;
   created: string;
-  expires?: string;
-  count?: number;
+  expires: string;
+  count: number;
+  last?: string;
+  spared?: number;
+  ended?: string;
+  ended_by?: string;
+}
+
+export interface LoginLink {
+  account: string;
+  token: string;
+  expires: string;
 }

@@ -68,8 +68,9 @@ export const en = {
   },
   login: {
     title: "Log in", name: "Name", password: "Password", enter: "Log in", passkey: "Log in with a passkey", passkeyFailed: "The passkey was not accepted, or you cancelled.",
-    byLink: "Logging in by your link…", out: "Log out", first: "First time, or locked out? On the machine itself, as root, this prints a link that works once:",
-    firstCommand: "minewarden login-link",
+    byLink: "Logging in by your link…", out: "Log out", first: "First time? When it starts, minewarden prints a link that lets you in once. Where it runs as a service:",
+    firstCommand: "journalctl -u minewarden -g login",
+    noMeans: "You came by a link that works once.", noMeansHint: "Set a password or add a passkey now, or you will not get in again.",
   },
   filters: {
     any: "any", atLeast: "At least", clear: "Clear filters", nothing: "Nothing matches", nothingHint: "Take a filter away to see more.",
@@ -115,7 +116,7 @@ export const en = {
     nextClosed: "Nothing: it is closed. A new finding opens it again.", nextContained: "Its processes do no more harm. Find how they came in, then close.",
   },
   actions: {
-    noneDone: "Nothing was done yet.", plan: "What could be done", noPlan: "No responder has anything to do here.", blast: (n: number) => `What it touches (${n})`,
+    noneDone: "Nothing was done yet.", plan: "What could be done", impossible: (n: number) => `Refused, with the reason (${n})`, noPlan: "No responder has anything to do here.", blast: (n: number) => `What it touches (${n})`,
     target: "Target", touches: "It touches:", leaves: "It leaves alone:", reversible: "It can be undone.", final: "It cannot be undone.",
     result: "Result", holds: "in force", undone: "taken back", failed: "failed", undo: "Undo", undoneBy: "Taken back by",
     doIt: (op: string) => `${op} now`, wasDone: (op: string) => `Done: ${op}`, wasUndone: (op: string) => `Taken back: ${op}`,
@@ -162,11 +163,11 @@ export const en = {
     processes: "Processes by CPU", processesHint: "Choose a name to see what was measured of it.", cpu: "CPU", total: "CPU time", memory: "Memory", work: "Speaks for mining", origin: "Comes from",
     unpackaged: "no package", kernel: "kernel", open: "open", command: "Command", program: "Program", sha256: "SHA-256", started: "Started", user: "User",
     userOf: (uid: number, tasks: number, nice: number) => `uid ${uid} · ${tasks} thread${s(tasks)} · nice ${nice}`,
-    connections: "Connections", noConnections: "No connection was seen.", process: "Process", remote: "Remote", protocol: "Protocol", sent: "Sent", received: "Received", matches: "Known bad", last: "Last",
+    connections: "Connections", noConnections: "No connection was seen.", process: "Process", remote: "Remote", protocol: "Protocol", sent: "Sent", received: "Received", matches: "Known bad", last: "Last", times: (n: number) => `× ${n}`,
   },
   work: {
     title: "Evidence of proof of work", none: "Nothing was measured of it that speaks for proof of work.",
-    modes: (n: number) => `${n} rounding modes`, generated: (p: string) => `${p} in generated code`, huge: (b: string) => `${b} huge pages`, wx: (n: string) => `${n} code rewrites`,
+    modes: (n: number) => `${n} rounding modes`, generated: (p: string) => `${p} in generated code`, huge: (b: string) => `${b} huge pages`,
     rounding: "Rounding modes seen", roundingOf: (near: string, down: string, up: string, zero: string) => `near ${near} · down ${down} · up ${up} · zero ${zero}`,
     samples: "Code samples", samplesOf: (anon: string, all: string) => `${anon} of ${all} in code of no file`,
     anonExec: "Generated code", hugePages: "Huge pages", regions: "Largest regions", flips: "Written, then run", tuned: "Asked of the kernel",
@@ -201,7 +202,8 @@ export const en = {
   suppressions: {
     what: "What you know to be wanted is not told again, until the day you set. What was held back is counted.", none: "Nothing is suppressed", add: "Suppress", added: "It will not be told again.",
     addHint: "Be as exact as you can: a hash is safer than a name.", kind: "By", value: "Value", ruleOnly: "Only this rule (empty: every rule)", expires: "Ends", taken: "Held back", end: "End",
-    ended: "It will be told again.", endHint: "Findings like these are told again from now on.", by: { subject: "subject", sha256: "SHA-256", package: "package" },
+    ended: "It will be told again.", endHint: "Findings like these are told again from now on.", by: { subject: "subject", sha256: "SHA-256", package: "package", path: "path" }, evenCritical: "Hide critical findings, too", spared: (n: string) => `${n} critical were told all the same`,
+    past: (n: number) => `Ended (${n})`,
   },
   trail: {
     what: "Every change that anybody made, chained by hash: a line that is altered or taken away breaks the chain.", none: "No entries", verify: "Verify", whole: (n: string) => `Whole: ${n} entries, none altered.`,
@@ -210,7 +212,9 @@ export const en = {
   accounts: {
     add: "Add an account", added: "The account is there.", you: "(you)", role: "Role", roles: "Roles", proofs: "Logs in with", seen: "Last login", active: "active", disabled: "disabled", locked: "locked",
     passkeys: (n: number) => `${n} passkey${s(n)}`, tokens: (n: number) => `${n} token${s(n)}`, changed: "Changed.",
-    verbs: { role: "Change role", password: "Set password", disable: "Disable", enable: "Enable", remove: "Remove" },
+    verbs: { role: "Change role", unlock: "Unlock", reset: "Reset login", disable: "Disable", enable: "Enable", remove: "Remove" },
+    resetHint: "Its password, passkeys, tokens and sessions end. You get a link that lets its owner in again.", unlockHint: "Passwords can be tried again at once.",
+    addHint: "You get a link to hand to its owner. It works once, within a day.", link: (name: string) => `Hand this link to ${name}; it is shown once and works once:`,
     disableHint: "Its sessions and tokens end at once.", removeHint: "Its sessions and tokens end at once. What it did stays in the audit trail.",
     may: {
       viewer: "Reads everything but settings, accounts and the audit trail.", analyst: "Also writes notes, assigns, closes, suppresses and reports.",
@@ -218,7 +222,7 @@ export const en = {
     },
   },
   settings: {
-    look: "How it looks", language: "Language", oldPassword: "Present password", oldHint: "Empty if you have none yet.", newPassword: "New password", passwordHint: (n: number) => `At least ${n} characters. Length matters, signs do not.`,
+    look: "How it looks", language: "Language", oldPassword: "Present password", newPassword: "New password", passwordHint: (n: number) => `At least ${n} characters. Length matters, signs do not.`,
     savePassword: "Set the password", passwordSaved: "The password is set.", passkeys: "Passkeys", passkeysHint: "A key on your device instead of a password.", addPasskey: "Add a passkey", noPasskeys: "This browser has no passkeys here.", remove: "Remove",
     tokens: "API tokens", tokensHint: "For programs. A token may do at most what you may.", addToken: "Make a token", tokenOnce: "Copy it now; it is shown once:", effective: "Configuration in force",
     effectiveHint: "Change it in the configuration file and start the agent again.", from: "Set by", byDefault: "default", byFile: "file", secretSet: "set, not shown",

@@ -55,8 +55,9 @@ export const zh: Messages = {
   },
   login: {
     title: "登录", name: "用户名", password: "密码", enter: "登录", passkey: "使用通行密钥登录", passkeyFailed: "通行密钥未被接受，或您已取消。",
-    byLink: "正在通过链接登录…", out: "退出", first: "第一次使用，或被锁定？请在该机器上以 root 运行以下命令，它会打印一个一次性链接：",
-    firstCommand: "minewarden login-link",
+    byLink: "正在通过链接登录…", out: "退出", first: "第一次使用？minewarden 启动时会打印一个一次性登录链接。作为服务运行时：",
+    firstCommand: "journalctl -u minewarden -g login",
+    noMeans: "您是通过一次性链接登录的。", noMeansHint: "请立即设置密码或添加通行密钥，否则将无法再次登录。",
   },
   filters: {
     any: "不限", atLeast: "不低于", clear: "清除筛选", nothing: "没有匹配的内容", nothingHint: "去掉一个筛选条件可看到更多。",
@@ -100,7 +101,7 @@ export const zh: Messages = {
     nextClosed: "无需操作：事件已关闭。有新发现时会重新打开。", nextContained: "相关进程已无法继续造成损害。请查明入侵途径，然后关闭事件。",
   },
   actions: {
-    noneDone: "尚未采取任何措施。", plan: "可以采取的措施", noPlan: "没有可执行的措施。", blast: (n) => `影响范围（${n}）`,
+    noneDone: "尚未采取任何措施。", plan: "可以采取的措施", impossible: (n) => `被拒绝的措施及原因（${n}）`, noPlan: "没有可执行的措施。", blast: (n) => `影响范围（${n}）`,
     target: "目标", touches: "将会触及：", leaves: "不会触及：", reversible: "可以撤销。", final: "无法撤销。",
     result: "结果", holds: "生效中", undone: "已撤销", failed: "失败", undo: "撤销", undoneBy: "撤销者",
     doIt: (op) => `立即${op}`, wasDone: (op) => `已完成：${op}`, wasUndone: (op) => `已撤销：${op}`,
@@ -143,11 +144,11 @@ export const zh: Messages = {
     processes: "按 CPU 排序的进程", processesHint: "点选名称可查看对它的测量结果。", cpu: "CPU", total: "CPU 时间", memory: "内存", work: "挖矿迹象", origin: "来源",
     unpackaged: "不属于任何软件包", kernel: "内核", open: "打开", command: "命令", program: "程序", sha256: "SHA-256", started: "启动", user: "用户",
     userOf: (uid, tasks, nice) => `uid ${uid} · ${tasks} 个线程 · nice ${nice}`,
-    connections: "连接", noConnections: "没有发现连接。", process: "进程", remote: "对端", protocol: "协议", sent: "发送", received: "接收", matches: "已知恶意", last: "最近",
+    connections: "连接", noConnections: "没有发现连接。", process: "进程", remote: "对端", protocol: "协议", sent: "发送", received: "接收", matches: "已知恶意", last: "最近", times: (n) => `× ${n}`,
   },
   work: {
     title: "工作量证明的证据", none: "没有测到支持工作量证明的迹象。",
-    modes: (n) => `${n} 种舍入模式`, generated: (p) => `${p} 在生成的代码中`, huge: (b) => `大页 ${b}`, wx: (n) => `代码重写 ${n} 次`,
+    modes: (n) => `${n} 种舍入模式`, generated: (p) => `${p} 在生成的代码中`, huge: (b) => `大页 ${b}`,
     rounding: "观察到的舍入模式", roundingOf: (near, down, up, zero) => `最近 ${near} · 向下 ${down} · 向上 ${up} · 向零 ${zero}`,
     samples: "代码采样", samplesOf: (anon, all) => `${all} 次中有 ${anon} 次不属于任何文件`,
     anonExec: "生成的代码", hugePages: "大页", regions: "最大内存区域", flips: "先写后执行", tuned: "向内核请求",
@@ -182,7 +183,8 @@ export const zh: Messages = {
   suppressions: {
     what: "您确认允许的对象在设定日期之前不再报告。被抑制的数量会计数。", none: "没有抑制项", add: "抑制", added: "不再报告。",
     addHint: "请尽量精确：哈希比名称更安全。", kind: "依据", value: "值", ruleOnly: "仅此规则（留空：全部规则）", expires: "截止", taken: "已抑制", end: "结束",
-    ended: "将恢复报告。", endHint: "从现在起恢复报告此类发现。", by: { subject: "对象", sha256: "SHA-256", package: "软件包" },
+    ended: "将恢复报告。", endHint: "从现在起恢复报告此类发现。", by: { subject: "对象", sha256: "SHA-256", package: "软件包", path: "路径" }, evenCritical: "同时隐藏“严重”级别的发现", spared: (n) => `${n} 条“严重”发现仍然报告`,
+    past: (n) => `已结束（${n}）`,
   },
   trail: {
     what: "所有人的每一次改动，以哈希相连：任何一行被修改或删除都会使链条断裂。", none: "没有记录", verify: "校验", whole: (n) => `完整：${n} 条记录，均未被修改。`,
@@ -191,7 +193,9 @@ export const zh: Messages = {
   accounts: {
     add: "添加账户", added: "账户已创建。", you: "（您）", role: "角色", roles: "角色说明", proofs: "登录方式", seen: "最近登录", active: "正常", disabled: "已停用", locked: "已锁定",
     passkeys: (n) => `${n} 个通行密钥`, tokens: (n) => `${n} 个令牌`, changed: "已更改。",
-    verbs: { role: "更改角色", password: "设置密码", disable: "停用", enable: "启用", remove: "删除" },
+    verbs: { role: "更改角色", unlock: "解锁", reset: "重置登录", disable: "停用", enable: "启用", remove: "删除" },
+    resetHint: "其密码、通行密钥、令牌和会话全部失效。您会得到一个供其重新登录的链接。", unlockHint: "可以立即重新尝试密码。",
+    addHint: "您会得到一个登录链接，请交给账户所有者。链接一天内有效，只能使用一次。", link: (name) => `请把此链接交给 ${name}；只显示一次，也只能使用一次：`,
     disableHint: "其会话和令牌立即失效。", removeHint: "其会话和令牌立即失效。其操作仍保留在审计日志中。",
     may: {
       viewer: "可查看除设置、账户和审计日志之外的全部内容。", analyst: "还可写备注、分派、关闭、抑制和生成报告。",
@@ -199,7 +203,7 @@ export const zh: Messages = {
     },
   },
   settings: {
-    look: "显示", language: "语言", oldPassword: "当前密码", oldHint: "尚未设置密码时留空。", newPassword: "新密码", passwordHint: (n) => `至少 ${n} 个字符。长度最重要，不要求特殊符号。`,
+    look: "显示", language: "语言", oldPassword: "当前密码", newPassword: "新密码", passwordHint: (n) => `至少 ${n} 个字符。长度最重要，不要求特殊符号。`,
     savePassword: "设置密码", passwordSaved: "密码已设置。", passkeys: "通行密钥", passkeysHint: "用设备上的密钥代替密码。", addPasskey: "添加通行密钥", noPasskeys: "此浏览器在这里不支持通行密钥。", remove: "删除",
     tokens: "API 令牌", tokensHint: "供程序使用。令牌的权限不会超过您的权限。", addToken: "创建令牌", tokenOnce: "请立即复制，只显示一次：", effective: "当前生效的配置",
     effectiveHint: "请在配置文件中修改，然后重新启动代理。", from: "来源", byDefault: "默认", byFile: "文件", secretSet: "已设置，不显示",

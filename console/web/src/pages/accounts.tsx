@@ -1,18 +1,22 @@
 import { useState } from "react";
 import { invalidate, useData } from "../api/cache";
 import { del, patch, post } from "../api/client";
-import type { Account, Items, Role } from "../api/types";
+import type { Account, Items, LoginLink, Role } from "../api/types";
 import { useT } from "../i18n";
 import { Act, Ask } from "../parts/act";
 import { isSet } from "../parts/format";
 import { Page, Show } from "../parts/states";
 import { useAuth } from "../parts/session";
-import { Ago, Raw } from "../parts/text";
+import { Ago, Code, Copy, Raw } from "../parts/text";
+import { visible } from "../parts/visible";
 
 const roles: Role[] = ["viewer", "analyst", "responder", "admin"];
-const shortest = 12; // characters, as the agent demands
+type Change = { what: "role" | "unlock" | "reset" | "disable" | "enable" | "remove"; account: Account };
 
-type Change = { what: "role" | "password" | "disable" | "enable" | "remove"; account: Account };
+const isLocked = (a: Account) => isSet(a.locked) && new Date(a.locked) > new Date();
+
+/** What can be done with an account as it is. */
+const verbsOf = (a: Account): Change["what"][] => ["role", ...(isLocked(a) ? (["unlock"] as const) : []), "reset", a.disabled ? "enable" : "disable", "remove"];
 
 export default function Accounts() {
   const t = useT();
@@ -20,6 +24,7 @@ export default function Accounts() {
   const answer = useData<Items<Account>>("/accounts");
   const [adding, setAdding] = useState(false);
   const [change, setChange] = useState<Change>();
+  const [link, setLink] = useState<LoginLink>();
   return (
     <Page
       title={t.nav.accounts}
@@ -31,6 +36,7 @@ export default function Accounts() {
         )
       }
     >
+      <div role="status">{link && <Handed link={link} />}</div>
       <Show answer={answer}>
         {(data) => (
           <div className="scroll" role="region" aria-label={t.nav.accounts} tabIndex={0}>
@@ -52,14 +58,14 @@ export default function Accounts() {
                       <Raw text={a.name} /> {a.name === session?.user && <span className="dim">{t.accounts.you}</span>}
                     </th>
                     <td>{t.roles[a.role] ?? a.role}</td>
-                    <td>{a.disabled ? t.accounts.disabled : isSet(a.locked) && new Date(a.locked) > new Date() ? t.accounts.locked : t.accounts.active}</td>
+                    <td>{a.disabled ? t.accounts.disabled : isLocked(a) ? t.accounts.locked : t.accounts.active}</td>
                     <td className="dim">{[a.password && t.login.password, a.passkeys > 0 && t.accounts.passkeys(a.passkeys), a.tokens > 0 && t.accounts.tokens(a.tokens)].filter(Boolean).join(" · ") || t.words.none}</td>
                     <td>
                       <Ago time={a.seen} />
                     </td>
                     <td>
                       <div className="buttons start">
-                        {(["role", "password", a.disabled ? "enable" : "disable", "remove"] as const).map((what) => (
+                        {verbsOf(a).map((what) => (
                           <Act key={what} need="admin" kind={what === "remove" ? "danger" : "plain"} label={`${t.accounts.verbs[what]}: ${a.name}`} onClick={() => setChange({ what, account: a })}>
                             {t.accounts.verbs[what]}
                           </Act>
@@ -84,8 +90,8 @@ export default function Accounts() {
           ))}
         </dl>
       </section>
-      {adding && <Add onClose={() => setAdding(false)} />}
-      {change && <Alter change={change} onClose={() => setChange(undefined)} />}
+      {adding && <Add onClose={() => setAdding(false)} made={setLink} />}
+      {change && <Alter change={change} onClose={() => setChange(undefined)} made={setLink} />}
     </Page>
   );
 }
@@ -107,22 +113,20 @@ function RoleField({ value, set }: { value: Role; set: (r: Role) => void }) {
   );
 }
 
-function PasswordField({ value, set }: { value: string; set: (v: string) => void }) {
+function Handed({ link }: { link: LoginLink }) {
   const t = useT();
+  const url = `${location.origin}/login#${link.token}`;
   return (
-    <div className="field">
-      <label htmlFor="a-password">{t.settings.newPassword}</label>
-      <input id="a-password" type="password" autoComplete="new-password" required minLength={shortest} maxLength={256} value={value} onChange={(e) => set(e.target.value)} />
-      <p className="dim">{t.settings.passwordHint(shortest)}</p>
-    </div>
+    <p className="verdict good">
+      {t.accounts.link(visible(link.account))} <Code text={url} /> <Copy text={url} label={t.login.title} />
+    </p>
   );
 }
 
-function Add({ onClose }: { onClose: () => void }) {
+function Add({ onClose, made }: { onClose: () => void; made: (l: LoginLink) => void }) {
   const t = useT();
   const [name, setName] = useState("");
   const [role, setRole] = useState<Role>("viewer");
-  const [password, setPassword] = useState("");
   return (
     <Ask
       title={t.accounts.add}
@@ -130,7 +134,7 @@ function Add({ onClose }: { onClose: () => void }) {
       done={t.accounts.added}
       onClose={onClose}
       run={async () => {
-        await post("/accounts", { name: name.trim(), role, password });
+        made(await post<LoginLink>("/accounts", { name: name.trim(), role }));
         invalidate("/accounts");
       }}
     >
@@ -139,33 +143,34 @@ function Add({ onClose }: { onClose: () => void }) {
         <input id="a-name" required maxLength={64} autoComplete="off" autoCapitalize="none" spellCheck={false} value={name} onChange={(e) => setName(e.target.value)} />
       </div>
       <RoleField value={role} set={setRole} />
-      <PasswordField value={password} set={setPassword} />
+      <p>{t.accounts.addHint}</p>
     </Ask>
   );
 }
 
-function Alter({ change: { what, account }, onClose }: { change: Change; onClose: () => void }) {
+function Alter({ change: { what, account }, onClose, made }: { change: Change; onClose: () => void; made: (l: LoginLink) => void }) {
   const t = useT();
   const [role, setRole] = useState<Role>(account.role);
-  const [password, setPassword] = useState("");
   const path = `/accounts/${encodeURIComponent(account.name)}`;
   return (
     <Ask
       title={`${t.accounts.verbs[what]}: ${account.name}`}
       verb={t.accounts.verbs[what]}
-      kind={what === "remove" ? "danger" : "primary"}
+      kind={what === "remove" || what === "reset" ? "danger" : "primary"}
       done={t.accounts.changed}
       onClose={onClose}
       run={async () => {
         if (what === "remove") await del(path);
         else if (what === "role") await patch(path, { role });
-        else if (what === "password") await patch(path, { password });
+        else if (what === "reset") made(await post<LoginLink>(`${path}/reset`));
+        else if (what === "unlock") await patch(path, { unlock: true });
         else await patch(path, { disabled: what === "disable" });
         invalidate("/accounts");
       }}
     >
       {what === "role" && <RoleField value={role} set={setRole} />}
-      {what === "password" && <PasswordField value={password} set={setPassword} />}
+      {what === "reset" && <p>{t.accounts.resetHint}</p>}
+      {what === "unlock" && <p>{t.accounts.unlockHint}</p>}
       {what === "disable" && <p>{t.accounts.disableHint}</p>}
       {what === "remove" && <p>{t.accounts.removeHint}</p>}
     </Ask>

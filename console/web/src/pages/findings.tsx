@@ -31,13 +31,17 @@ function columns(t: Messages): Column<Row>[] {
       head: t.findings.claim,
       cell: (r) => (
         <Link to={`/incidents/${encodeURIComponent(r.incident)}`}>
-          <Raw text={r.title} />
+          <span className="line">
+            <Raw text={r.title} />
+          </span>{" "}
+          <span className="dim line subject">
+            <Raw text={r.subject.name || r.subject.id} />
+          </span>
         </Link>
       ),
     },
     { key: "rule", head: t.words.rule, cell: (r) => <Code text={r.rule} /> },
     { key: "sure", head: t.words.sure, cell: (r) => <Sure value={r.confidence} /> },
-    { key: "about", head: t.words.about, cell: (r) => <Raw text={r.subject.name || r.subject.id} /> },
     { key: "findings", head: t.findings.count, cell: (r) => number(r.count), end: true },
     { key: "updated", head: t.findings.last, cell: (r) => <Ago time={r.last} />, end: true },
   ];

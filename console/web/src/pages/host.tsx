@@ -163,9 +163,21 @@ function ProcessRow({ p, open, toggle }: { p: LiveProcess; open: boolean; toggle
   );
 }
 
+/** Conversations of one process with one remote are one line: each look-up of a name would be a line of its own. */
+export function merge(all: Connection[]): { c: Connection; n: number }[] {
+  const out = new Map<string, { c: Connection; n: number }>();
+  for (const c of all) {
+    const key = [c.proto, c.app, c.key?.pid, c.key?.start, c.remote, c.result, c.incident, ...c.matches].join(" ");
+    const was = out.get(key);
+    if (!was) out.set(key, { c, n: 1 });
+    else out.set(key, { n: was.n + 1, c: { ...was.c, out: was.c.out + c.out, in: was.c.in + c.in, last: was.c.last > c.last ? was.c.last : c.last } });
+  }
+  return [...out.values()];
+}
+
 function Connections() {
   const t = useT();
-  const answer = useData<Items<Connection>>("/hosts/this/connections?limit=60");
+  const answer = useData<Items<Connection>>("/hosts/this/connections?limit=300");
   usePolling(answer.reload, every);
   return (
     <section aria-labelledby="connections-h">
@@ -193,13 +205,13 @@ function Connections() {
                   </tr>
                 </thead>
                 <tbody>
-                  {(data.items ?? []).map((c, i) => (
-                    <tr key={`${c.proto} ${c.local ?? ""} ${c.remote} ${i}`} className={c.incident || c.matches.length > 0 ? "accused" : undefined}>
+                  {merge(data.items ?? []).map(({ c, n }, i) => (
+                    <tr key={`${c.proto} ${c.key?.pid ?? 0} ${c.remote} ${i}`} className={c.incident || c.matches.length > 0 ? "accused" : undefined}>
                       <td>
                         <Raw text={c.process || t.words.unknown} /> {c.key && c.key.pid > 0 && <span className="dim num">{c.key.pid}</span>}
                       </td>
                       <td>
-                        <Code text={c.remote} />
+                        <Code text={c.remote} /> {n > 1 && <span className="dim">{t.host.times(n)}</span>}
                         {c.name && (
                           <span className="dim">
                             {" "}

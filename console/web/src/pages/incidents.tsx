@@ -27,9 +27,10 @@ function columns(t: Messages): Column<IncidentRow>[] {
       head: t.incidents.what,
       cell: (r) => (
         <Link to={`/incidents/${encodeURIComponent(r.id)}`}>
-          <Raw text={r.title} />
-          <span className="dim subject">
-            {" "}
+          <span className="line">
+            <Raw text={r.title} />
+          </span>{" "}
+          <span className="dim line subject">
             <Raw text={r.subject.name || r.subject.id} />
           </span>
         </Link>

@@ -18,12 +18,32 @@ export default function Settings() {
   const { can } = useAuth();
   return (
     <Page title={t.nav.settings}>
+      <Session />
       <Look />
       <Password />
       <Passkeys />
       <Tokens />
       {can("admin") && <Effective />}
     </Page>
+  );
+}
+
+function Session() {
+  const t = useT();
+  const { session, logout } = useAuth();
+  if (!session) return null;
+  return (
+    <section aria-labelledby="session-h">
+      <h2 id="session-h">
+        <Raw text={session.user} /> <span className="tag">{t.roles[session.role]}</span>
+      </h2>
+      <p className="dim">{t.accounts.may[session.role]}</p>
+      <p>
+        <button type="button" className="plain" onClick={() => void logout()}>
+          {t.login.out}
+        </button>
+      </p>
+    </section>
   );
 }
 
@@ -62,7 +82,8 @@ function Look() {
 
 function Password() {
   const t = useT();
-  const { session } = useAuth();
+  const { session, refresh } = useAuth();
+  const first = session?.means?.includes("password") === false;
   const [old, setOld] = useState("");
   const [next, setNext] = useState("");
   const [error, setError] = useState<ApiError>();
@@ -70,9 +91,10 @@ function Password() {
     e.preventDefault();
     setError(undefined);
     try {
-      await put("/me/password", old ? { old, new: next } : { new: next });
+      await put("/me/password", old ? { current: old, password: next } : { password: next });
       setOld("");
       setNext("");
+      await refresh();
       say(t.settings.passwordSaved);
     } catch (err) {
       setError(err instanceof ApiError ? err : new ApiError(0, String(err), ""));
@@ -83,11 +105,12 @@ function Password() {
       <h2 id="password-h">{t.login.password}</h2>
       <form className="narrow" onSubmit={(e) => void save(e)}>
         <input type="text" autoComplete="username" readOnly hidden value={session?.user ?? ""} />
-        <div className="field">
-          <label htmlFor="old">{t.settings.oldPassword}</label>
-          <input id="old" type="password" autoComplete="current-password" value={old} onChange={(e) => setOld(e.target.value)} />
-          <p className="dim">{t.settings.oldHint}</p>
-        </div>
+        {!first && (
+          <div className="field">
+            <label htmlFor="old">{t.settings.oldPassword}</label>
+            <input id="old" type="password" autoComplete="current-password" required value={old} onChange={(e) => setOld(e.target.value)} />
+          </div>
+        )}
         <div className="field">
           <label htmlFor="new">{t.settings.newPassword}</label>
           <input id="new" type="password" autoComplete="new-password" required minLength={shortest} maxLength={256} value={next} onChange={(e) => setNext(e.target.value)} />
@@ -104,6 +127,7 @@ function Password() {
 
 function Passkeys() {
   const t = useT();
+  const { refresh } = useAuth();
   const answer = useData<Items<Passkey>>("/me/passkeys");
   const [name, setName] = useState("");
   const [ask, setAsk] = useState(false);
@@ -143,11 +167,12 @@ function Passkeys() {
           run={async () => {
             await register(name.trim());
             invalidate("/me/passkeys");
+            await refresh();
           }}
         >
           <div className="field">
             <label htmlFor="pk-name">{t.words.name}</label>
-            <input id="pk-name" required maxLength={64} value={name} onChange={(e) => setName(e.target.value)} />
+            <input id="pk-name" required maxLength={100} value={name} onChange={(e) => setName(e.target.value)} />
           </div>
         </Ask>
       )}
@@ -218,14 +243,14 @@ function Tokens() {
           verb={t.settings.addToken}
           onClose={() => setAsk(false)}
           run={async () => {
-            const made = await post<{ secret: string }>("/me/tokens", { name: name.trim(), role, days });
+            const made = await post<{ secret: string }>("/me/tokens", { name: name.trim(), role, expires: new Date(Date.now() + days * 86_400_000).toISOString() });
             setSecret(made.secret);
             invalidate("/me/tokens");
           }}
         >
           <div className="field">
             <label htmlFor="tk-name">{t.words.name}</label>
-            <input id="tk-name" required maxLength={64} value={name} onChange={(e) => setName(e.target.value)} />
+            <input id="tk-name" required maxLength={100} value={name} onChange={(e) => setName(e.target.value)} />
           </div>
           <div className="field">
             <label htmlFor="tk-role">{t.accounts.role}</label>

@@ -8,7 +8,7 @@ import { number } from "../parts/format";
 import { Empty, NeedNote, Page, Show } from "../parts/states";
 import { Ago, Code, Raw } from "../parts/text";
 
-const by = ["subject", "sha256", "package"] as const;
+const by = ["subject", "sha256", "package", "path"] as const;
 const spans = [1, 7, 30, 90] as const; // days
 
 export default function Suppressions() {
@@ -65,7 +65,10 @@ export default function Suppressions() {
                       <td>
                         <Ago time={s.expires} />
                       </td>
-                      <td className="num end">{number(s.count ?? 0)}</td>
+                      <td className="end">
+                        <span className="num">{number(s.count)}</span>
+                        {!!s.spared && <div className="dim">{t.suppressions.spared(number(s.spared))}</div>}
+                      </td>
                       <td>
                         <Act need="analyst" label={`${t.suppressions.end}: ${s.reason}`} onClick={() => setEnding(s)}>
                           {t.suppressions.end}
@@ -104,6 +107,7 @@ function Add({ onClose }: { onClose: () => void }) {
   const [value, setValue] = useState("");
   const [rule, setRule] = useState("");
   const [days, setDays] = useState(7);
+  const [critical, setCritical] = useState(false);
   return (
     <Ask
       title={t.suppressions.add}
@@ -113,7 +117,7 @@ function Add({ onClose }: { onClose: () => void }) {
       onClose={onClose}
       run={async (reason) => {
         const expires = new Date(Date.now() + days * 86_400_000).toISOString();
-        await post("/suppressions", { [kind]: value.trim(), rule: rule.trim() || undefined, reason, expires });
+        await post("/suppressions", { [kind]: value.trim(), rule: rule.trim() || undefined, reason, expires, even_critical: critical || undefined });
         invalidate("/suppressions");
       }}
     >
@@ -146,6 +150,9 @@ function Add({ onClose }: { onClose: () => void }) {
           ))}
         </select>
       </div>
+      <label className="check">
+        <input type="checkbox" checked={critical} onChange={(e) => setCritical(e.target.checked)} /> {t.suppressions.evenCritical}
+      </label>
     </Ask>
   );
 }

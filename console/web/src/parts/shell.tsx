@@ -47,6 +47,7 @@ export function Shell() {
           <Places />
         </nav>
         <main id="main" tabIndex={-1}>
+          <Means />
           <Boundary key={pathname}>
             <Suspense fallback={<Loading />}>
               <Outlet />
@@ -57,6 +58,19 @@ export function Shell() {
       <Toasts />
       <Keys />
     </>
+  );
+}
+
+/** Who came by a link has no other way in yet. */
+function Means() {
+  const t = useT();
+  const { session } = useAuth();
+  const { pathname } = useLocation();
+  if (session?.means?.length !== 0) return null;
+  return (
+    <p className="verdict warnbox means">
+      <strong>{t.login.noMeans}</strong> {t.login.noMeansHint} {pathname !== "/settings" && <Link to="/settings">{t.nav.settings}</Link>}
+    </p>
   );
 }
 
@@ -127,7 +141,7 @@ function Theme() {
   const t = useT();
   const theme = useTheme();
   return (
-    <button type="button" className="quiet" aria-label={t.theme.label(t.theme[theme])} title={t.theme.label(t.theme[theme])} onClick={cycleTheme}>
+    <button type="button" className="quiet theme" aria-label={t.theme.label(t.theme[theme])} title={t.theme.label(t.theme[theme])} onClick={cycleTheme}>
       <Icon name="theme" />
     </button>
   );

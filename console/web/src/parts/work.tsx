@@ -19,6 +19,7 @@ export interface Word {
   strong: boolean;
 }
 
+/** What a list says of it: only what ordinary programs rarely do. The rest is in the detail. */
 export function workWords(w: Work | undefined, t: Messages): Word[] {
   if (!w) return [];
   const out: Word[] = [];
@@ -26,8 +27,6 @@ export function workWords(w: Work | undefined, t: Messages): Word[] {
   if (m.used > 1) out.push({ text: t.work.modes(m.used), strong: m.used > 2 && m.reads >= enough });
   if (w.anon_samples > 0) out.push({ text: t.work.generated(percent(w.anon_samples / Math.max(1, w.samples))), strong: false });
   if (w.huge > 0) out.push({ text: t.work.huge(bytes(w.huge)), strong: false });
-  if (w.wx > 0) out.push({ text: t.work.wx(number(w.wx)), strong: false });
-  for (const x of w.tuned) out.push({ text: x, strong: false });
   return out;
 }
 

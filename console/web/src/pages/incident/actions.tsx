@@ -11,15 +11,25 @@ import { Failed, Loading, NeedNote } from "../../parts/states";
 import { Ago, Code, Raw } from "../../parts/text";
 import { useAuth } from "../../parts/session";
 
+/** Reports whether a plan would do anything: a responder also lists what it refuses, and says why. */
+export const possible = (a: Action): boolean => ((a.blast ?? []).length > 0 || (a.refused ?? []).length === 0) && !/: refused\b/.test(a.summary);
+
+/** What takes nothing away though it cannot be undone. */
+export const harmless = (a: Action): boolean => a.op === "collect" || a.op === "verify-package";
+
+const first = 8; // actions of a plan shown before one asks for more
+
 /** What was done, with its proof, and what could be done, with what it would touch. */
 export function Actions({ inc, path }: { inc: Incident; path: string }) {
   const t = useT();
   const { can } = useAuth();
   const [todo, setTodo] = useState<Action>();
   const [back, setBack] = useState<Receipt>();
-  const plan = useData<Items<Action>>(inc.state === "closed" ? null : `${path}/plan`);
+  const [all, setAll] = useState(false);
+  const plan = useData<Items<Action>>(inc.state === "closed" || !can("responder") ? null : `${path}/plan`);
   const receipts = [...(inc.actions ?? [])].reverse();
-  const items = plan.data?.items ?? [];
+  const items = (plan.data?.items ?? []).filter(possible);
+  const refused = (plan.data?.items ?? []).filter((a) => !possible(a));
   return (
     <section id="actions" aria-labelledby="actions-h">
       <h2 id="actions-h">{t.incident.parts.actions}</h2>
@@ -33,24 +43,24 @@ export function Actions({ inc, path }: { inc: Incident; path: string }) {
           ))}
         </ol>
       )}
-      {inc.state !== "closed" && (
+      {inc.state !== "closed" && can("responder") && (
         <>
           <h3>{t.actions.plan}</h3>
           {plan.error ? (
-            can("analyst") && <Failed error={plan.error} retry={plan.reload} />
+            <Failed error={plan.error} retry={plan.reload} />
           ) : plan.data === undefined ? (
             <Loading />
           ) : items.length === 0 ? (
             <p className="dim">{t.actions.noPlan}</p>
           ) : (
             <ul className="plainlist plans">
-              {items.map((a) => (
+              {(all ? items : items.slice(0, first)).map((a) => (
                 <li key={a.id}>
                   <div className="planhead">
                     <span>
                       <Raw text={a.summary} />
                     </span>
-                    <Act need="responder" kind={a.reversible ? "plain" : "danger"} label={`${t.ops[a.op] ?? a.op}: ${a.summary}`} onClick={() => setTodo(a)}>
+                    <Act need="responder" kind={a.reversible || harmless(a) ? "plain" : "danger"} label={`${t.ops[a.op] ?? a.op}: ${a.summary}`} onClick={() => setTodo(a)}>
                       {t.ops[a.op] ?? a.op}
                     </Act>
                   </div>
@@ -61,6 +71,24 @@ export function Actions({ inc, path }: { inc: Incident; path: string }) {
                 </li>
               ))}
             </ul>
+          )}
+          {!all && items.length > first && (
+            <button type="button" className="plain" onClick={() => setAll(true)}>
+              {t.story.rest(items.length - first)}
+            </button>
+          )}
+          {refused.length > 0 && (
+            <details>
+              <summary>{t.actions.impossible(refused.length)}</summary>
+              {refused.map((a) => (
+                <div key={a.id}>
+                  <p>
+                    <Raw text={a.summary} />
+                  </p>
+                  <Blast action={a} />
+                </div>
+              ))}
+            </details>
           )}
         </>
       )}
@@ -145,7 +173,7 @@ export function Blast({ action: a }: { action: Action }) {
           </ul>
         </>
       )}
-      <p className={a.reversible ? "dim" : "warn"}>{a.reversible ? t.actions.reversible : t.actions.final}</p>
+      {!harmless(a) && <p className={a.reversible ? "dim" : "warn"}>{a.reversible ? t.actions.reversible : t.actions.final}</p>}
       {a.params?.diff && <Diff text={a.params.diff} />}
     </div>
   );
@@ -157,12 +185,12 @@ export function DoAction({ path, action: a, onClose }: { path: string; action: A
     <Ask
       title={t.ops[a.op] ?? a.op}
       verb={t.actions.doIt(t.ops[a.op] ?? a.op)}
-      kind={a.reversible ? "primary" : "danger"}
+      kind={a.reversible || harmless(a) ? "primary" : "danger"}
       why
       done={t.actions.wasDone(t.ops[a.op] ?? a.op)}
       onClose={onClose}
       run={async (why) => {
-        await post<Receipt>(`${path}/actions`, { responder: a.responder, op: a.op, target_id: a.target.id, why });
+        await post<Receipt>(`${path}/actions`, { responder: a.responder, op: a.op, target_id: a.target.id, why, blast: a.blast ?? [] });
         invalidate("/incidents", "/overview", "/actions");
       }}
     >

@@ -8,8 +8,9 @@ import { useT } from "../../i18n";
 import { Act } from "../../parts/act";
 import { isSet, number } from "../../parts/format";
 import { Sure } from "../../parts/marks";
+import { useAuth } from "../../parts/session";
 import { Raw } from "../../parts/text";
-import { DoAction, Undo } from "./actions";
+import { DoAction, harmless, possible, Undo } from "./actions";
 
 const rank: Record<Severity, number> = { info: 0, low: 1, medium: 2, high: 3, critical: 4 };
 
@@ -30,18 +31,35 @@ export const standing = (inc: Incident): Receipt[] => (inc.actions ?? []).filter
 
 const shown = 3;
 
+// What to do first: what keeps proof, then what stops harm and can be undone.
+const order = ["collect", "freeze", "pause-container", "stop-job", "stop-container", "disable-unit", "disable-cron", "remove-hook", "block", "quarantine", "isolate"];
+
+const place = (a: Action) => {
+  const i = order.indexOf(a.op);
+  return i < 0 ? order.length : i;
+};
+
+/** At most one action of a kind, those first that lose nothing; nothing that cannot be undone but for collecting proof. */
+export function advised(plan: Action[]): Action[] {
+  const able = plan.filter((a) => possible(a) && (a.reversible || harmless(a)));
+  const kinds = new Map<string, Action>();
+  for (const a of [...able].sort((x, y) => place(x) - place(y))) if (!kinds.has(a.op)) kinds.set(a.op, a);
+  return [...kinds.values()].slice(0, shown);
+}
+
 export function Answers({ inc, path }: { inc: Incident; path: string }) {
   const t = useT();
+  const { can } = useAuth();
   const [todo, setTodo] = useState<Action>();
   const [back, setBack] = useState<Receipt>();
-  const plan = useData<Items<Action>>(inc.state === "open" ? `${path}/plan` : null);
+  const plan = useData<Items<Action>>(inc.state === "open" && can("responder") ? `${path}/plan` : null);
   const top = byWeight(inc.findings);
   const titles = [...new Map(top.map((f) => [f.title, f])).values()];
   const holds = standing(inc);
   const takeBack = holds.filter((r) => r.action.reversible);
   const alive = (inc.members ?? []).filter((m) => !isSet(m.exited)).length;
   const kinds = families(inc);
-  const first = (plan.data?.items ?? []).slice(0, 2);
+  const first = advised(plan.data?.items ?? []);
   const advice = [...new Set(top.map((f) => f.advice).filter((a): a is string => !!a))].slice(0, 2);
   return (
     <section id="answers" className="answers" aria-label={t.incident.parts.answers}>
@@ -103,9 +121,14 @@ export function Answers({ inc, path }: { inc: Incident; path: string }) {
         {inc.state !== "open" && <p>{inc.state === "closed" ? t.answers.nextClosed : t.answers.nextContained}</p>}
         <div className="stack">
           {first.map((a) => (
-            <Act key={a.id} need="responder" kind="primary" icon="action" onClick={() => setTodo(a)}>
-              <Raw text={a.summary} />
-            </Act>
+            <div key={a.op}>
+              <Act need="responder" kind="primary" icon="action" label={`${t.ops[a.op] ?? a.op}: ${a.summary}`} onClick={() => setTodo(a)}>
+                {t.ops[a.op] ?? a.op}
+              </Act>
+              <p className="dim small">
+                <Raw text={a.summary} />
+              </p>
+            </div>
           ))}
         </div>
         {advice.map((a) => (

@@ -1,3 +1,4 @@
+import { useState } from "react";
 import { Link } from "react-router";
 import { useData } from "../../api/cache";
 import type { Incident, IncidentFinding, Items, RuleDoc } from "../../api/types";
@@ -7,20 +8,28 @@ import { SeverityMark, Sure } from "../../parts/marks";
 import { Ago, Code, Copy, Raw } from "../../parts/text";
 import { byWeight } from "./answers";
 
+const first = 12; // claims shown before one asks for more
+
 /** Every claim, with the values it rests on, how sure it is, and why. */
 export function EvidenceList({ inc }: { inc: Incident }) {
   const t = useT();
   const rules = useData<Items<RuleDoc>>("/rules");
   const about = new Map((rules.data?.items ?? []).map((r) => [r.id, r]));
+  const [more, setMore] = useState(false);
   const all = byWeight(inc.findings);
   return (
     <section id="evidence" aria-labelledby="evidence-h">
       <h2 id="evidence-h">
         {t.incident.parts.evidence} <span className="dim">{number(all.length)}</span>
       </h2>
-      {all.map((f, i) => (
+      {(more ? all : all.slice(0, first)).map((f, i) => (
         <Claim key={`${f.rule} ${f.subject.id}`} finding={f} rule={about.get(f.rule)} open={i === 0} />
       ))}
+      {!more && all.length > first && (
+        <button type="button" className="plain" onClick={() => setMore(true)}>
+          {t.story.rest(all.length - first)}
+        </button>
+      )}
       {!!inc.more && <p className="dim">{t.evidence.more(number(inc.more))}</p>}
     </section>
   );
@@ -35,6 +44,9 @@ function Claim({ finding: f, rule, open }: { finding: IncidentFinding; rule: Rul
           <SeverityMark value={f.severity} />
           <span className="claimtitle">
             <Raw text={f.title} />
+            <span className="dim small claimsubject">
+              {t.subjects[f.subject.type] ?? f.subject.type} <Raw text={f.subject.name || f.subject.id} />
+            </span>
           </span>
           <Sure value={f.confidence} />
         </span>

@@ -9,7 +9,7 @@ import { Show } from "../../parts/states";
 import { Raw } from "../../parts/text";
 
 const kinds = ["posture", "login", "process", "file", "network", "finding", "action", "state", "note"] as const;
-const first = 60; // moments shown before one asks for more
+const first = 40; // moments shown before one asks for more
 
 const icon = (kind: string): IconName => (isIcon(kind) ? kind : "state");
 
