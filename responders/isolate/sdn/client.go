@@ -91,12 +91,13 @@ func (c *Client) Preview(action string, a netip.Addr, ends time.Duration) (strin
 func (c *Client) Install(ctx context.Context, action string, a netip.Addr, ends time.Duration) (string, error) {
 	t := &target{addr: a, name: ruleName(action, a), ends: ends}
 	var rule string
+	accepted := false // said twice, it could stand twice
 	err := c.persist(ctx, func(s *session) error {
 		id, ok, err := c.installed(ctx, s, t)
 		if err != nil {
 			return err
 		}
-		if !ok {
+		if !ok && !accepted {
 			path, body, err := c.plan.install.render(t, c.vars)
 			if err != nil {
 				return permanent{err}
@@ -104,6 +105,7 @@ func (c *Client) Install(ctx context.Context, action string, a netip.Addr, ends 
 			if _, _, err = s.send(ctx, c.plan.install.method, path, body); err != nil {
 				return err
 			}
+			accepted = true
 			if id, ok, err = c.installed(ctx, s, t); err != nil {
 				return err
 			}

@@ -33,7 +33,7 @@ type Auth struct {
 // Defaults and bounds.
 const (
 	DefaultTimeout = 5 * time.Second
-	DefaultRetries = 3
+	DefaultRetries = 5
 	maxTimeout     = time.Minute
 	maxRetries     = 10
 	maxVars        = 32
