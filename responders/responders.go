@@ -9,6 +9,7 @@ import (
 	"github.com/minewarden/minewarden/responders/network"
 	"github.com/minewarden/minewarden/responders/process"
 	"github.com/minewarden/minewarden/responders/quarantine"
+	"github.com/minewarden/minewarden/responders/recovery"
 	"github.com/minewarden/minewarden/responders/repair"
 	"github.com/minewarden/minewarden/responders/source"
 )
@@ -30,6 +31,7 @@ func All() []Named {
 		{network.Name, network.New},
 		{isolate.Name, isolate.New},
 		{quarantine.Name, quarantine.New},
+		{recovery.Name, recovery.New},
 		{source.Name, source.New},
 		{credentials.Name, credentials.New},
 		{repair.Name, repair.New},
