@@ -266,3 +266,28 @@ func routes(list string) error {
 	}
 	return nil
 }
+
+// Down takes a device down, as if its cable was pulled.
+func Down(name string) error {
+	k, err := netlink.LinkByName(name)
+	if err != nil {
+		return err
+	}
+	return netlink.LinkSetDown(k)
+}
+
+// WithoutNetAdmin runs f on a thread that has no right to change the network.
+func WithoutNetAdmin(f func() error) error {
+	return thread(func() error {
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var data [2]unix.CapUserData
+		if err := unix.Capget(&header, &data[0]); err != nil {
+			return err
+		}
+		data[0].Effective &^= 1 << unix.CAP_NET_ADMIN
+		if err := unix.Capset(&header, &data[0]); err != nil {
+			return err
+		}
+		return f()
+	})
+}
