@@ -138,6 +138,11 @@ function Check({ c, repair }: { c: PostureCheck; repair: PostureRepair | undefin
           {c.passed ? <span className="tag">{t.posture.statuses.pass}</span> : <SeverityMark value={c.severity} />}
           <span className="claimtitle">
             <Raw text={c.title} />
+            {c.subject && (
+              <span className="dim claimsubject">
+                <Raw text={c.subject} />
+              </span>
+            )}
           </span>
           {c.status !== "fail" && !c.passed && status && <span className="tag">{t.posture.statuses[status]}</span>}
           {c.fixable && <span className="tag fixable">{t.posture.fixable}</span>}
