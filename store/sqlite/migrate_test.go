@@ -34,6 +34,28 @@ func TestOlder(t *testing.T) {
 			t.Fatal(err, diff)
 		}
 	}
+	for text, want := range map[string]int{"x7": 1, "m1": 11, "q": 0} {
+		got := 0
+		for _, err := range s.Rows(t.Context(), minewarden.Query{Text: text}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got++
+		}
+		if got != want {
+			t.Errorf("%d rows with %q, want %d", got, text, want)
+		}
+	}
+	var found int
+	for _, err := range s.Findings(t.Context(), minewarden.Query{Host: "host-1", States: []minewarden.State{minewarden.Open}}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		found++
+	}
+	if found != 8 {
+		t.Errorf("%d findings of open incidents of a host, want 8", found)
+	}
 	actions := 0
 	for _, err := range s.Receipts(t.Context(), minewarden.Query{}) {
 		if err != nil {

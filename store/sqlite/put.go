@@ -11,7 +11,20 @@ import (
 	"github.com/minewarden/minewarden"
 )
 
-func put(ctx context.Context, tx *sql.Tx, inc *minewarden.Incident) error {
+// put writes inc, and returns the trigrams that are to be learned once tx is committed.
+func put(ctx context.Context, tx *sql.Tx, inc *minewarden.Incident, t *terms) (map[[3]rune]struct{}, error) {
+	fresh := map[[3]rune]struct{}{}
+	t.fresh(incidentText(inc), fresh)
+	for i := range inc.Findings {
+		t.fresh(findingText(&inc.Findings[i]), fresh)
+	}
+	if err := t.put(ctx, tx, fresh); err != nil {
+		return nil, err
+	}
+	return fresh, putIncident(ctx, tx, inc)
+}
+
+func putIncident(ctx context.Context, tx *sql.Tx, inc *minewarden.Incident) error {
 	doc, err := json.Marshal(inc)
 	if err != nil {
 		return err
@@ -49,7 +62,12 @@ func put(ctx context.Context, tx *sql.Tx, inc *minewarden.Incident) error {
 	if err := putReceipts(ctx, tx, inc); err != nil {
 		return err
 	}
-	return putFindings(ctx, tx, inc)
+	if err := putFindings(ctx, tx, inc); err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, "UPDATE finding SET state = ?, host = ? WHERE incident = ? AND (state <> ? OR host <> ?)",
+		string(inc.State), inc.Host, inc.ID, string(inc.State), inc.Host)
+	return err
 }
 
 // putReceipts replaces the incident's: there are few, and they seldom change.

@@ -89,8 +89,10 @@ func incidentsWith(ctx context.Context, db *sql.DB, q minewarden.Query, column s
 		w.add("severity >= ?", int(q.Severity))
 	}
 	w.within("updated", q)
+	rare := false // some condition names few rows: they are taken from there, not looked for in order
 	if q.Subject != "" {
-		w.add("(subject = ? OR id IN (SELECT incident FROM finding WHERE subject = ?))", q.Subject, q.Subject)
+		w.add("id IN (SELECT id FROM incident WHERE subject = ? UNION SELECT incident FROM finding WHERE subject = ?)", q.Subject, q.Subject)
+		rare = true
 	}
 	if q.Rule != "" {
 		cond, args := ruleCond(q.Rule)
@@ -98,19 +100,28 @@ func incidentsWith(ctx context.Context, db *sql.DB, q minewarden.Query, column s
 		if err != nil {
 			return "", nil, err
 		}
-		w.add(ofFindings(cond, n < few), args...)
+		if n < few {
+			rare = true
+			w.add("id IN (SELECT incident FROM finding WHERE "+cond+")", args...)
+		} else {
+			w.add(hasFinding(cond), args...)
+		}
 	}
 	if q.Text != "" {
-		own, ownArgs, err := textCond(ctx, db, "incident", q.Text)
+		own, err := textIn(ctx, db, "incident", q.Text)
 		if err != nil {
 			return "", nil, err
 		}
-		its, itsArgs, err := textCond(ctx, db, "finding", q.Text)
+		its, err := textIn(ctx, db, "finding", q.Text)
 		if err != nil {
 			return "", nil, err
 		}
-		cond := ofFindings(its, strings.HasPrefix(its, "finding.n IN"))
-		w.add("("+own+" OR "+cond+")", append(ownArgs, itsArgs...)...)
+		if own.rows != "" && its.rows != "" {
+			rare = true
+			w.add("id IN (SELECT id FROM incident WHERE n IN ("+own.rows+") UNION SELECT incident FROM finding WHERE n IN ("+its.rows+"))", append(own.args, its.args...)...)
+		} else {
+			w.add("("+own.direct+" OR "+hasFinding(its.direct)+")", own.text, its.text)
+		}
 	}
 	if q.After != "" {
 		t, id, _, err := minewarden.ParseCursor(q.After)
@@ -119,17 +130,16 @@ func incidentsWith(ctx context.Context, db *sql.DB, q minewarden.Query, column s
 		}
 		w.add("updated <= ? AND (updated < ? OR id > ?)", t.UnixNano(), t.UnixNano(), id)
 	}
-	s := "SELECT " + column + " FROM incident INDEXED BY incident_updated" + w.sql(q, "updated DESC, id")
-	return s, w.args, nil
+	from := " FROM incident INDEXED BY incident_updated"
+	if rare {
+		from = " FROM incident INDEXED BY sqlite_autoindex_incident_1" // of id
+	}
+	return "SELECT " + column + from + w.sql(q, "updated DESC, id"), w.args, nil
 }
 
 func findingQuery(ctx context.Context, db *sql.DB, q minewarden.Query) (string, []any, error) {
 	var w where
-	if len(q.States) > 0 || q.Host != "" {
-		var of where
-		of.state(q)
-		w.add("EXISTS (SELECT 1 FROM incident WHERE incident.id = finding.incident AND "+strings.Join(of.conds, " AND ")+")", of.args...)
-	}
+	w.state(q)
 	if q.Severity > 0 {
 		w.add("severity >= ?", int(q.Severity))
 	}
@@ -142,11 +152,15 @@ func findingQuery(ctx context.Context, db *sql.DB, q minewarden.Query) (string, 
 		w.add(cond, args...)
 	}
 	if q.Text != "" {
-		cond, args, err := textCond(ctx, db, "finding", q.Text)
+		in, err := textIn(ctx, db, "finding", q.Text)
 		if err != nil {
 			return "", nil, err
 		}
-		w.add(cond, args...)
+		if in.rows != "" {
+			w.add("n IN ("+in.rows+")", in.args...)
+		} else {
+			w.add(in.direct, in.text)
+		}
 	}
 	if q.After != "" {
 		t, id, seq, err := minewarden.ParseCursor(q.After)
@@ -158,12 +172,9 @@ func findingQuery(ctx context.Context, db *sql.DB, q minewarden.Query) (string, 
 	return "SELECT incident, seq, doc FROM finding" + w.sql(q, "last DESC, incident, seq"), w.args, nil
 }
 
-// ofFindings selects incidents with a finding that meets cond. Few do: the index says which incidents. Many do: it is cheaper to
-// ask each incident in order until the page is full.
-func ofFindings(cond string, rare bool) string {
-	if rare {
-		return "id IN (SELECT incident FROM finding WHERE " + cond + ")"
-	}
+// hasFinding selects incidents with a finding that meets cond, of which there are many: each incident is asked, in order, until the
+// page is full.
+func hasFinding(cond string) string {
 	return "EXISTS (SELECT 1 FROM finding WHERE finding.incident = incident.id AND " + cond + ")"
 }
 
@@ -176,30 +187,35 @@ func atMost(ctx context.Context, db *sql.DB, query string, args []any) (n int, e
 	return n, err
 }
 
-// textCond returns a condition for rows of table whose text, which is kept in lower case, holds text.
-func textCond(ctx context.Context, db *sql.DB, table, text string) (string, []any, error) {
-	text = lower(strings.ReplaceAll(text, "\x00", "\x01"))
-	direct := "instr(" + table + ".text, ?) > 0"
-	args := []any{text}
-	rows := "SELECT n FROM " + table + " INDEXED BY " + table + "_by_text WHERE instr(text, ?) > 0" // smaller than the table
-	if longest(text) >= 3 {
-		args = []any{"%" + strings.ReplaceAll(text, "%", "_") + "%", text}
-		rows = "SELECT rowid FROM " + table + "_text WHERE text LIKE ? AND instr(text, ?) > 0"
-	}
-	n, err := atMost(ctx, db, rows, args)
-	if err != nil || n >= few {
-		return direct, []any{text}, err
-	}
-	return table + ".n IN (" + rows + ")", args, nil
+// A textSearch selects the rows of a table whose text, which is kept in lower case, holds a text.
+type textSearch struct {
+	rows   string // selects their n; empty where there are many
+	args   []any  // of rows
+	direct string // a condition on one row, with text as its argument
+	text   string
 }
 
-// longest returns the length of the longest run without a wildcard: below three the index is no help.
-func longest(text string) int {
-	best := 0
-	for _, part := range strings.FieldsFunc(text, func(r rune) bool { return r == '%' || r == '_' }) {
-		best = max(best, len([]rune(part)))
+func textIn(ctx context.Context, db *sql.DB, table, text string) (textSearch, error) {
+	text = lower(strings.ReplaceAll(text, "\x00", "\x01"))
+	s := textSearch{direct: "instr(" + table + ".text, ?) > 0", text: text}
+	words, glue := trigrams(text), " AND "
+	if words == nil {
+		short, ok, err := termsWith(ctx, db, text)
+		if err != nil || !ok {
+			return s, err
+		}
+		words, glue = short, " OR "
 	}
-	return best
+	rows, args := "SELECT n FROM "+table+" WHERE 0", []any(nil) // no trigram holds it
+	if len(words) > 0 {
+		index := table + "_text"
+		rows, args = "SELECT rowid FROM "+index+" WHERE "+index+" MATCH ? AND instr(text, ?) > 0", []any{strings.Join(words, glue), text}
+	}
+	n, err := atMost(ctx, db, rows, args)
+	if err == nil && n < few {
+		s.rows, s.args = rows, args
+	}
+	return s, err
 }
 
 // lower folds ASCII only, as LIKE does.

@@ -14,7 +14,7 @@ import (
 // append: a step that was released is never changed.
 //
 // Incidents are kept whole in doc; the columns beside it and the table finding are what queries select and sort by. Text is
-// searched by trigrams, whose index finds any three letters without reading the rows; for one or two letters the column's own index is read through.
+// searched by trigrams, whose index finds any three letters without reading the rows.
 var steps = [...]migration{
 	{sql: `CREATE TABLE incident (
 		n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, state TEXT NOT NULL, severity INTEGER NOT NULL, host TEXT NOT NULL,
@@ -34,8 +34,15 @@ var steps = [...]migration{
 	CREATE INDEX finding_by_text ON finding (text);
 	CREATE VIRTUAL TABLE incident_text USING fts5 (text, content='incident', content_rowid='n', tokenize='trigram', detail='none');
 	CREATE VIRTUAL TABLE finding_text USING fts5 (text, content='finding', content_rowid='n', tokenize='trigram', detail='none');`},
-	// Lists read what they show from row, and actions from a table of their own.
+	// Lists read what they show from row, and actions from a table of their own. Findings repeat what they are filtered by of their
+	// incident. The trigrams that occur are listed, for
+	// searches of one or two letters.
 	{sql: `ALTER TABLE incident ADD COLUMN row BLOB NOT NULL DEFAULT x'';
+	ALTER TABLE finding ADD COLUMN state TEXT NOT NULL DEFAULT '';
+	ALTER TABLE finding ADD COLUMN host TEXT NOT NULL DEFAULT '';
+	CREATE TABLE term (term TEXT PRIMARY KEY) WITHOUT ROWID;
+	DROP INDEX incident_by_text;
+	DROP INDEX finding_by_text;
 	CREATE INDEX incident_count ON incident (state, severity);
 	CREATE TABLE receipt (
 		n INTEGER PRIMARY KEY, incident TEXT NOT NULL, seq INTEGER NOT NULL, id TEXT NOT NULL, done INTEGER NOT NULL, doc BLOB NOT NULL,
@@ -52,6 +59,7 @@ type migration struct {
 
 // again puts every incident once more, for columns that were not there when it was put.
 func again(ctx context.Context, tx *sql.Tx) error {
+	t := &terms{}
 	for last := int64(0); ; {
 		var doc []byte
 		err := tx.QueryRowContext(ctx, "SELECT n, doc FROM incident WHERE n > ? ORDER BY n LIMIT 1", last).Scan(&last, &doc)
@@ -62,12 +70,14 @@ func again(ctx context.Context, tx *sql.Tx) error {
 		if err == nil {
 			err = json.Unmarshal(doc, &inc)
 		}
+		var fresh map[[3]rune]struct{}
 		if err == nil {
-			err = put(ctx, tx, &inc)
+			fresh, err = put(ctx, tx, &inc, t)
 		}
 		if err != nil {
 			return err
 		}
+		t.learn(fresh) // of this transaction
 	}
 }
 

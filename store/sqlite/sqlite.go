@@ -35,6 +35,7 @@ type Store struct {
 	lock  *os.File
 	write *sql.DB // one connection: SQLite has one writer
 	read  *sql.DB
+	terms terms
 }
 
 var _ minewarden.Store = (*Store)(nil)
@@ -167,8 +168,12 @@ func (s *Store) Put(ctx context.Context, inc minewarden.Incident) error {
 	tx, err := s.write.BeginTx(ctx, nil)
 	if err == nil {
 		defer rollback(tx)
-		if err = put(ctx, tx, &inc); err == nil {
+		var fresh map[[3]rune]struct{}
+		if fresh, err = put(ctx, tx, &inc, &s.terms); err == nil {
 			err = tx.Commit()
+		}
+		if err == nil {
+			s.terms.learn(fresh)
 		}
 	}
 	if err != nil {

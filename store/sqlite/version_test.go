@@ -27,7 +27,9 @@ func older(t *testing.T, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = db.Exec("DROP TABLE receipt; DROP INDEX incident_count; ALTER TABLE incident DROP COLUMN row; PRAGMA user_version = 1")
+	_, err = db.Exec(`DROP TABLE receipt; DROP INDEX incident_count; ALTER TABLE incident DROP COLUMN row; ALTER TABLE finding DROP COLUMN state;
+		ALTER TABLE finding DROP COLUMN host; DROP TABLE term; CREATE INDEX incident_by_text ON incident (text);
+		CREATE INDEX finding_by_text ON finding (text); PRAGMA user_version = 1`)
 	if err := errors.Join(err, db.Close()); err != nil {
 		t.Fatal(err)
 	}
