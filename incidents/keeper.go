@@ -54,11 +54,18 @@ func NewKeeper(store minewarden.Store, c Config, log *slog.Logger, notify func(m
 	return &Keeper{store: store, log: log, notify: notify, wake: make(chan struct{}, 1), c: New(c)}
 }
 
-// Load takes up what the store has: all that is not closed, and the newest of the rest.
+// What is in memory at the start: findings join by the processes and files of these at once. Older incidents are found by their
+// id when a finding about their subject comes, and taken up from the store then.
+const (
+	loadOpen   = 1000
+	loadClosed = 200
+)
+
+// Load takes up what the store has: the newest of what is not closed, and the newest of the rest.
 func (k *Keeper) Load(ctx context.Context) error {
 	for _, q := range []minewarden.Query{
-		{States: []minewarden.State{minewarden.Open, minewarden.Contained}, Limit: maxIncidents * 8 / 10},
-		{States: []minewarden.State{minewarden.Closed}, Limit: maxIncidents / 10},
+		{States: []minewarden.State{minewarden.Open, minewarden.Contained}, Limit: loadOpen},
+		{States: []minewarden.State{minewarden.Closed}, Limit: loadClosed},
 	} {
 		for inc, err := range k.store.Incidents(ctx, q) {
 			if err != nil {
