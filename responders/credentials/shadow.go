@@ -120,8 +120,11 @@ func changed(op string, line []string) []string {
 
 // find returns the fields of an account's line and which it is; nil: there is none.
 func find(data []byte, user string) ([]string, int) {
+	if user == "" || strings.ContainsAny(user, ":\n") {
+		return nil, 0
+	}
 	for i, l := range edit.Split(data) {
-		if rest, ok := strings.CutPrefix(l, user+":"); ok && user != "" {
+		if rest, ok := strings.CutPrefix(l, user+":"); ok {
 			if f := strings.Split(user+":"+strings.TrimSuffix(rest, "\n"), ":"); len(f) == 9 {
 				return f, i
 			}

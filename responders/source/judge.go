@@ -2,7 +2,6 @@ package source
 
 import (
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/minewarden/minewarden/internal/command"
@@ -137,18 +136,27 @@ func woven(line string) bool {
 
 // fillBlocks leaves a command that does nothing where all of a block of shell is taken out: an empty one is an error there.
 func fillBlocks(lines []string, hunks []edit.Hunk) {
-	rest := slices.Clone(lines) // without what is taken out
-	for _, h := range hunks {
-		for i := range h.N {
-			rest[h.At+i] = ""
+	opens := ""
+	for i, at := 0, 0; i < len(hunks); {
+		for ; at < hunks[i].At; at++ { // what stays before
+			if c := code(lines[at]); c != "" {
+				opens = c
+			}
 		}
-	}
-	for i := range hunks {
-		h := &hunks[i]
-		if alone(rest, h.At, h.At+h.N) {
-			h.With = []string{indent(lines[h.At]) + ":\n"}
-			rest[h.At] = ":"
+		first, closes := i, ""
+		for ; closes == "" && at < len(lines); at++ { // the next that stays, past other hunks
+			if i < len(hunks) && at == hunks[i].At {
+				at += hunks[i].N - 1
+				i++
+				continue
+			}
+			closes = code(lines[at])
 		}
+		i = max(i, first+1)
+		if alone(opens, closes) {
+			hunks[first].With = []string{indent(lines[hunks[first].At]) + ":\n"}
+		}
+		opens = closes
 	}
 }
 
@@ -157,20 +165,13 @@ func continued(line string) bool {
 	return strings.HasSuffix(line, "\\") && !strings.HasSuffix(line, "\\\\")
 }
 
-// alone says that nothing else is between the lines that open and close a block of shell.
-func alone(lines []string, from, to int) bool {
-	opens, closes := "", ""
-	for i := from - 1; i >= 0 && opens == ""; i-- {
-		opens = code(lines[i])
-	}
-	for i := to; i < len(lines) && closes == ""; i++ {
-		closes = code(lines[i])
-	}
+// alone says that nothing stays between the lines that open and close a block of shell.
+func alone(opens, closes string) bool {
 	word := closes
 	if i := strings.IndexAny(word, " \t;&|)"); i > 0 {
 		word = word[:i]
 	}
-	closed := word == "fi" || word == "done" || word == "else" || word == "elif" || word == "}" || word == "esac" || word == ")" || strings.HasPrefix(closes, ";;") || strings.HasPrefix(closes, ")")
+	closed := word == "fi" || word == "done" || word == "else" || word == "elif" || word == "}" || word == "esac" || strings.HasPrefix(closes, ";;") || strings.HasPrefix(closes, ")")
 	return closed && (strings.HasSuffix(opens, "then") || strings.HasSuffix(opens, "do") || strings.HasSuffix(opens, "{") || strings.HasSuffix(opens, "else") || strings.HasSuffix(opens, ")") || strings.HasSuffix(opens, "("))
 }
 

@@ -86,6 +86,8 @@ type Responder struct {
 	conf Config
 	root edit.Root
 	book *ledger.Book
+	// systemd reports whether the host's systemd runs and is ours to ask: a mounted tree has none.
+	systemd func() bool
 }
 
 var (
@@ -102,7 +104,9 @@ func New(env minewarden.Env) (minewarden.Responder, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("source: %w", err)
 	}
-	return &Responder{conf: c, root: edit.Root{Dir: filepath.Clean(c.Root)}, book: ledger.New(Name, env)}, nil
+	r := &Responder{conf: c, root: edit.Root{Dir: filepath.Clean(c.Root)}, book: ledger.New(Name, env)}
+	r.systemd = func() bool { return r.root.Dir == "/" && booted() }
+	return r, nil
 }
 
 // Info implements minewarden.Responder.

@@ -104,6 +104,7 @@ func spotOf(path string) spot {
 const (
 	maxHomes = 256
 	maxScan  = 8192 // files
+	maxHunks = 512  // of one file: the diff must be something that a person reads
 )
 
 // files plans the changes of files: those that findings are about, and those that name a program of the lineage.
@@ -197,10 +198,13 @@ func (p *planner) file(path string, c claim, told bool) {
 	}
 	hunks, byHand := p.facts.minerHunks(is, f.Data, c)
 	switch {
+	case len(hunks) > maxHunks:
+		p.refuse(op, target, fmt.Errorf("%q: more than %d places of it are the miner's: quarantine it, or look at it by hand", path, maxHunks))
+		return
 	case byHand && is == spotProfile:
 		p.refuse(op, target, fmt.Errorf("%q: a line of the miner's begins or ends what other lines go on with: take it out by hand", path))
 		return
-	case is == spotHook && (told || len(hunks) > 0), is == spotScript && (len(hunks) > 0 || c.broken) && !p.packaged(path):
+	case is == spotHook && (c.grave || len(hunks) > 0), is == spotScript && (len(hunks) > 0 || c.broken) && !p.packaged(path):
 		p.mode(op, target, f)
 		return
 	case len(hunks) == 0:

@@ -34,11 +34,8 @@ type unitAfter struct {
 
 const systemctlTimeout = 2 * time.Minute // a unit may take its TimeoutStopSec, 90 s by default
 
-// systemd reports whether the host's systemd runs and is ours to ask: a mounted tree has none.
-func (r *Responder) systemd() bool {
-	if r.root.Dir != "/" {
-		return false
-	}
+// booted reports whether systemd runs, as sd_booted(3) does.
+func booted() bool {
 	st, err := os.Lstat("/run/systemd/system")
 	return err == nil && st.IsDir()
 }
