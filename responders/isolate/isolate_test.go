@@ -29,6 +29,12 @@ func TestMain(m *testing.M) {
 	if os.Getenv(victim) != "" {
 		os.Exit(beVictim())
 	}
+	if isolatetest.Enclosed() {
+		if err := isolatetest.Loopback(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
 	if os.Geteuid() != 0 || fuzzing || isolatetest.Enclosed() {
 		os.Exit(m.Run())
 	}

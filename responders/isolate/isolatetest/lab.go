@@ -291,3 +291,15 @@ func WithoutNetAdmin(f func() error) error {
 		return f()
 	})
 }
+
+// Ruleset is all of nftables, byte for byte, as nft lists it.
+func Ruleset() (string, error) {
+	out, err := exec.Command("nft", "list", "ruleset").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("nft: %w: %s", err, out)
+	}
+	return string(out), nil
+}
+
+// Loopback brings loopback up, for tests that need no more.
+func Loopback() error { return up("lo") }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,10 +39,14 @@ func (s *Space) Serve(addr string) (io.Closer, error) {
 	if err != nil {
 		return nil, err
 	}
+	accepted := &conns{}
 	go func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
+				return
+			}
+			if !accepted.add(c) {
 				return
 			}
 			go func() {
@@ -60,7 +65,35 @@ func (s *Space) Serve(addr string) (io.Closer, error) {
 			_, _ = u.WriteTo(b[:n], from)
 		}
 	}()
-	return closers{l, u}, nil
+	return closers{l, u, accepted}, nil
+}
+
+// conns are connections whose other ends may never say that they ended: an isolated host's.
+type conns struct {
+	mu     sync.Mutex
+	list   []net.Conn
+	closed bool
+}
+
+func (k *conns) add(c net.Conn) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.closed {
+		_ = c.Close()
+		return false
+	}
+	k.list = append(k.list, c)
+	return true
+}
+
+func (k *conns) Close() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.closed = true
+	for _, c := range k.list {
+		_ = c.Close() // most are closed already
+	}
+	return nil
 }
 
 type closers []io.Closer
