@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/minewarden/minewarden"
@@ -163,9 +164,15 @@ func eventsOf(t testing.TB, file []byte) (all []minewarden.Data, bad []error, er
 			all = append(all, &c)
 		case *minewarden.Flow:
 			c := *d
+			c.Messages = slices.Clone(d.Messages)
 			all = append(all, &c)
 		case *minewarden.HTTP:
 			c := *d
+			c.Head = bytes.Clone(d.Head)
+			all = append(all, &c)
+		case *minewarden.DNS:
+			c := *d
+			c.Addrs, c.Names = slices.Clone(d.Addrs), slices.Clone(d.Names)
 			all = append(all, &c)
 		default:
 			all = append(all, d)

@@ -264,6 +264,9 @@ func (e *engine) release(f *flow) {
 		kept = nil
 	}
 	if c.web != nil {
+		for s := range c.web.half {
+			e.dropBody(&c.web.half[s])
+		}
 		e.reuse.giveWeb(c.web)
 	}
 	*c = conn{messages: kept}

@@ -58,6 +58,10 @@ func (e *engine) notSOCKS(f *flow, c *conn) {
 
 // inner begins anew with what a proxy carries.
 func (e *engine) inner(f *flow, c *conn) {
+	if c.web != nil {
+		e.dropBody(&c.web.half[0])
+		e.dropBody(&c.web.half[1])
+	}
 	c.app, c.web = appNone, nil
 	c.socks = socksState{}
 	var rest [2][]byte

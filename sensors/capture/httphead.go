@@ -1,0 +1,176 @@
+package capture
+
+import (
+	"bytes"
+	"encoding/base64"
+	"strconv"
+
+	"github.com/minewarden/minewarden"
+)
+
+// httpHead takes bytes of a head and returns what follows it.
+func (e *engine) httpHead(f *flow, c *conn, s int, b []byte) []byte {
+	h, w := &c.half[s], &c.web.half[s]
+	head, rest := b, []byte(nil)
+	had := len(h.buf)
+	if had == 0 {
+		for len(b) > 0 && (b[0] == '\r' || b[0] == '\n') { // some send empty lines between messages
+			b = b[1:]
+		}
+		head = b
+	}
+	if had > 0 {
+		if !e.gather(h, b, maxHead+len(b)) {
+			w.resync = true
+			return nil
+		}
+		head = h.buf
+	}
+	end := bytes.Index(head, []byte("\r\n\r\n"))
+	skip := 4
+	if lf := bytes.Index(head[:min(len(head), max(end, 0)+len(head)*b2i(end < 0))], []byte("\n\n")); lf >= 0 {
+		end, skip = lf, 2
+	}
+	if end < 0 {
+		if len(head) < maxHead {
+			if had == 0 && len(b) > 0 {
+				w.resync = !e.gather(h, b, maxHead)
+			}
+			return nil
+		}
+		end = len(head)
+		w.resync = true
+	} else {
+		rest = b[len(b)-(len(head)-end-skip):]
+	}
+	e.httpMessage(f, c, s, head[:end])
+	e.drop(h)
+	return rest
+}
+
+// httpMessage takes a head, without its last empty line.
+func (e *engine) httpMessage(f *flow, c *conn, s int, head []byte) {
+	w := &c.web.half[s]
+	d := e.made.http.make()
+	*d = minewarden.HTTP{Key: f.public(), Carrier: c.carriedBy(), Target: c.target, Head: e.keep(head[:min(len(head), keptHead)])}
+	line, fields := cutLine(head)
+	if bytes.HasPrefix(line, []byte("HTTP/1.")) && len(line) >= 12 {
+		d.Response = true
+		d.Status, _ = strconv.Atoi(string(line[9:12])) // 0: not a number
+	} else {
+		method, after, ok := bytes.Cut(line, []byte(" "))
+		if !ok || !isMethod(line) {
+			w.resync = true
+			return
+		}
+		path, _, _ := bytes.Cut(after, []byte(" "))
+		d.Method, d.Path = methodName(method), e.reuse.string(path[:min(len(path), maxPath)])
+	}
+	w.body.packed = 0
+	chunked, length := false, int64(-1)
+	for len(fields) > 0 {
+		line, fields = cutLine(fields)
+		name, v, ok := bytes.Cut(line, []byte(":"))
+		if !ok {
+			continue
+		}
+		v = bytes.Trim(v, " \t")
+		v = v[:min(len(v), maxField)]
+		switch len(name) {
+		case 4:
+			if equalFold(name, "host") {
+				d.Host = e.reuse.string(v)
+			}
+		case 6:
+			if equalFold(name, "server") && d.Response {
+				d.Agent = e.reuse.string(v)
+			}
+		case 7:
+			if equalFold(name, "upgrade") {
+				d.Upgrade = string(bytes.ToLower(v))
+			}
+		case 10:
+			if equalFold(name, "user-agent") && !d.Response {
+				d.Agent = e.reuse.string(v)
+			}
+		case 12:
+			if equalFold(name, "content-type") {
+				d.ContentType = e.reuse.string(v)
+			}
+		case 13:
+			if equalFold(name, "authorization") {
+				d.User = basicUser(v)
+			}
+		case 14:
+			if equalFold(name, "content-length") {
+				if n, err := strconv.ParseInt(string(v), 10, 63); err == nil && n >= 0 {
+					length = n
+				}
+			}
+		case 16:
+			if equalFold(name, "content-encoding") {
+				w.body.packed = encoding(v)
+			}
+		case 17:
+			if equalFold(name, "transfer-encoding") && bytes.Contains(bytes.ToLower(v), []byte("chunked")) {
+				chunked = true
+			}
+		}
+	}
+	d.Length = length
+	e.emit(d)
+	if w.resync {
+		return
+	}
+	e.dropBody(w)
+	w.body.seen, w.body.gap, w.body.tried, w.body.told = 0, false, 0, 0
+	w.body.wanted = w.body.packed == 0 || maybeJSON(d.ContentType)
+	e.framing(f, c, s, d, chunked, length)
+	if w.state == atHead {
+		w.body.packed = 0
+	}
+}
+
+func cutLine(b []byte) (line, rest []byte) {
+	i := bytes.IndexByte(b, '\n')
+	if i < 0 {
+		return bytes.TrimRight(b, "\r"), nil
+	}
+	return bytes.TrimRight(b[:i], "\r"), b[i+1:]
+}
+
+// equalFold compares with a name in lower case of the same length.
+func equalFold(b []byte, name string) bool {
+	for i := range b {
+		x := b[i]
+		if x >= 'A' && x <= 'Z' {
+			x += 'a' - 'A'
+		}
+		if x != name[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func methodName(b []byte) string {
+	for _, m := range methods {
+		if string(b) == m[:len(m)-1] {
+			return m[:len(m)-1]
+		}
+	}
+	return string(b)
+}
+
+// basicUser returns the user of Basic authorization.
+func basicUser(v []byte) string {
+	if len(v) < 6 || !equalFold(v[:6], "basic ") {
+		return ""
+	}
+	out, err := base64.StdEncoding.DecodeString(string(bytes.TrimSpace(v[6:])))
+	if err != nil && len(out) == 0 {
+		return ""
+	}
+	user, _, _ := bytes.Cut(out, []byte(":"))
+	return printable(user)
+}
