@@ -13,7 +13,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/minewarden/minewarden/internal/proc"
 )
@@ -62,11 +61,9 @@ func (c *collector) descriptors(h *proc.Handle) (files, sockets []byte) {
 		if to, err := os.Readlink(procPath(h.PID, "fd/"+name)); err == nil {
 			d.Target = text(to)
 		}
-		if fi, err := os.Stat(procPath(h.PID, "fd/"+name)); err == nil {
-			d.Size, d.Mode = fi.Size(), fi.Mode().String()
-			if st, ok := fi.Sys().(*syscall.Stat_t); ok {
-				d.Dev, d.Ino, d.Deleted = st.Dev, st.Ino, st.Nlink == 0 && fi.Mode().IsRegular()
-			}
+		if st, err := statusOf(procPath(h.PID, "fd/"+name)); err == nil {
+			d.Size, d.Mode = int64(st.Size), fmt.Sprintf("%06o", st.Mode)
+			d.Dev, d.Ino, d.Deleted = st.dev, st.Ino, st.Nlink == 0 && st.regular()
 		}
 		if b, err := proc.ReadSmall(procPath(h.PID, "fdinfo/"+name)); err == nil {
 			for line := range strings.Lines(string(b)) {

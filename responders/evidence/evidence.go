@@ -48,6 +48,7 @@ type Responder struct {
 	config  Config
 	vault   vault.Vault
 	journal journal.Journal[record]
+	grace   time.Duration
 
 	mu     sync.Mutex
 	recent []minewarden.Incident // last planned for: they are kept with the evidence
@@ -60,7 +61,7 @@ var _ minewarden.Responder = (*Responder)(nil)
 
 // New returns a responder that keeps its journal in env.Data, and what it collects in the agent's data directory.
 func New(env minewarden.Env) (minewarden.Responder, error) {
-	r := &Responder{turn: make(chan struct{}, 1), log: env.Log, now: env.Now, config: DefaultConfig()}
+	r := &Responder{turn: make(chan struct{}, 1), log: env.Log, now: env.Now, config: DefaultConfig(), grace: grace}
 	if r.now == nil {
 		r.now = time.Now
 	}
@@ -207,7 +208,7 @@ func (r *Responder) Do(ctx context.Context, a minewarden.Action) (minewarden.Rec
 	select {
 	case o := <-ended:
 		return o.receipt, o.err
-	case <-time.After(grace):
+	case <-time.After(r.grace):
 	}
 	return minewarden.Receipt{
 		Action: a, Started: started, Done: r.now(), Who: a.Params[ParamWho], Why: a.Params[ParamWhy],

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -379,4 +380,42 @@ func TestKilled(t *testing.T) {
 		}
 	}
 	t.Logf("%d of %d were cut off within", partial, rounds)
+}
+
+// TestTrap reads a process that makes its readers wait for ever: whoever asked gets an answer, the process can be killed, and what was
+// collected is sealed after that.
+func TestTrap(t *testing.T) {
+	cmd := start(t, "trap", self(t), nil, fileEnv+"="+t.TempDir())
+	r := responder(t, func(c *Config) { c.Deadline = 2 * time.Second })
+	r.grace = 200 * time.Millisecond
+	a := planOne(t, r, about(t, cmd.Process.Pid))
+	receipt, err := r.Do(t.Context(), a)
+	must(t, err)
+	m := sound(t, r, receipt.State["dir"])
+	if m.Partial != "" {
+		t.Errorf("partial: %s", m.Partial)
+	}
+	if _, b := parts(t, receipt.State["dir"], m, "process"); len(b) != 1 || !strings.Contains(untar(t, b[0])["files.jsonl"], "/mnt") {
+		t.Error("the file that never answers is not among those that are open")
+	}
+	// Something that hangs all the same: a folder of logs.
+	dir := t.TempDir()
+	fuse, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+	must(t, err)
+	must(t, unix.Mount("x", dir, "fuse", 0, fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", fuse.Fd())))
+	defer func() { must(t, unix.Unmount(dir, unix.MNT_DETACH)) }()
+	r.config.Logs = []string{dir + "/*.log"}
+	a = planOne(t, r, about(t, cmd.Process.Pid))
+	receipt, err = r.Do(t.Context(), a)
+	must(t, fuse.Close()) // the file system ends, and with it the wait
+	if err == nil || receipt.OK || !strings.Contains(receipt.Result, "hangs") {
+		t.Fatalf("%+v %v", receipt, err)
+	}
+	r.turn <- struct{}{} // the collection ends, and is sealed
+	<-r.turn
+	again, err := r.Do(t.Context(), a)
+	if err != nil || !again.OK || !strings.HasPrefix(again.Result, "partial") {
+		t.Fatalf("%+v %v", again, err)
+	}
+	sound(t, r, again.State["dir"])
 }

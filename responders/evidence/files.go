@@ -24,7 +24,12 @@ func (c *collector) executable(h *proc.Handle, exe string) error {
 
 // copyOf makes a part of the file behind a link of /proc, once for each file.
 func (c *collector) copyOf(h *proc.Handle, what, link, name string) error {
-	f, meta, err := openRegular(link)
+	_, err := c.mayRead(h.PID, link, name)
+	var f *os.File
+	var meta *vault.Meta
+	if err == nil {
+		f, meta, err = openRegular(link)
+	}
 	if err == nil {
 		if err = same(h); err != nil {
 			err = errors.Join(err, f.Close())
@@ -104,7 +109,7 @@ func (c *collector) mapped(h *proc.Handle) error {
 			continue
 		}
 		link := procPath(h.PID, fmt.Sprintf("map_files/%x-%x", m.start, m.end))
-		if fi, err := os.Stat(link); err != nil || !fi.Mode().IsRegular() || c.has(fi) {
+		if st, err := statusOf(link); err != nil || !st.regular() || c.has(st) {
 			continue // shared anonymous memory is in the memory's part
 		}
 		n++
@@ -115,12 +120,8 @@ func (c *collector) mapped(h *proc.Handle) error {
 	return nil
 }
 
-func (c *collector) has(fi os.FileInfo) bool {
-	st, ok := fi.Sys().(*syscall.Stat_t)
-	if !ok {
-		return false
-	}
-	_, seen := c.seen[fileID{st.Dev, st.Ino}]
+func (c *collector) has(s *status) bool {
+	_, seen := c.seen[fileID{s.dev, s.Ino}]
 	return seen
 }
 
@@ -134,11 +135,7 @@ func (c *collector) opened(h *proc.Handle) error {
 	n := 0
 	for _, fd := range fds {
 		link := procPath(h.PID, "fd/"+strconv.Itoa(fd))
-		fi, err := os.Stat(link)
-		if err != nil || !fi.Mode().IsRegular() || c.has(fi) {
-			continue
-		}
-		if st, ok := fi.Sys().(*syscall.Stat_t); !ok || st.Nlink != 0 {
+		if st, err := statusOf(link); err != nil || !st.regular() || st.Nlink != 0 || c.has(st) {
 			continue
 		}
 		if n++; n > maxDeleted {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +49,8 @@ func TestMain(m *testing.M) {
 		err = collectChild()
 	case "churn":
 		err = churn()
+	case "trap":
+		err = trap()
 	}
 	if err != nil {
 		fmt.Println("error", err)
@@ -128,6 +131,39 @@ func churn() error {
 	return nil
 }
 
+// trap makes whoever looks at its open files wait: one is of a file system that never answers.
+func trap() error {
+	runtime.LockOSThread() // the mount namespace is this thread's
+	dev := filepath.Join(os.Getenv(fileEnv), "fuse")
+	if err := unix.Mknod(dev, unix.S_IFCHR|0o600, int(unix.Mkdev(10, 229))); err != nil {
+		return err
+	}
+	fd, err := unix.Open(dev, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		fmt.Println("unsupported", err)
+		return nil
+	}
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		return err
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return err
+	}
+	dir := filepath.Join(os.Getenv(fileEnv), "mnt")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	if err := unix.Mount("x", dir, "fuse", 0, fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", fd)); err != nil {
+		fmt.Println("unsupported", err)
+		return nil
+	}
+	if _, err := unix.Open(dir, unix.O_PATH, 0); err != nil { // asks nobody
+		return err
+	}
+	fmt.Println("ready")
+	select {}
+}
+
 func collectChild() error {
 	var a minewarden.Action
 	if err := json.NewDecoder(os.Stdin).Decode(&a); err != nil {
@@ -161,6 +197,9 @@ func ready(t *testing.T, cmd *exec.Cmd) *exec.Cmd {
 		cmd.Wait()
 	})
 	line, err := bufio.NewReader(out).ReadString('\n')
+	if strings.HasPrefix(line, "unsupported") {
+		sensortest.Need(t, fmt.Errorf("%w: %s", minewarden.ErrUnsupported, line))
+	}
 	if err != nil || line != "ready\n" {
 		t.Fatalf("child says %q: %v", line, err)
 	}

@@ -47,11 +47,11 @@ func (c *collector) process(s *proc.Stat) error {
 	if err != nil {
 		exe = ""
 	}
-	ends := []error{c.facts(h)}
+	var ends []error
 	if c.wish.memory != MemoryNone {
-		ends = append(ends, c.execMemory(h))
+		ends = append(ends, c.execMemory(h)) // first: reading it asks nobody
 	}
-	ends = append(ends, c.executable(h, exe), c.mapped(h), c.opened(h))
+	ends = append(ends, c.facts(h), c.executable(h, exe), c.mapped(h), c.opened(h))
 	used := uint64(0)
 	if now, err := proc.ReadStat(s.PID); err == nil && now.Start == h.Start {
 		used = now.CPU - h.CPU
