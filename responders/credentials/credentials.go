@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strings"
 
@@ -107,8 +108,12 @@ type planner struct {
 func (r *Responder) Plan(ctx context.Context, inc minewarden.Incident) ([]minewarden.Action, error) {
 	p := &planner{Responder: r, inc: &inc, facts: gather(&inc), seen: map[string]bool{}}
 	var err error
-	if p.all, err = accounts.Read(r.root); err != nil {
-		return nil, fmt.Errorf("plan for the accounts of incident %s: %w", inc.ID, err)
+	if p.all, err = accounts.Read(r.root); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // a tree without accounts
+	}
+	if err != nil { // other responders' plans are not to be lost for that
+		p.refuse(OpLock, minewarden.Subject{Type: minewarden.SubjectHost, ID: "accounts"}, fmt.Errorf("who has an account is not known: %w", err))
+		return p.actions, nil
 	}
 	for _, step := range [...]func(){p.accounts, p.keys, p.knownHosts, p.rotate} {
 		if err := ctx.Err(); err != nil {

@@ -138,14 +138,12 @@ func (p *planner) readable(root edit.Root, all []accounts.Account, uid uint32, w
 	gids := groups(all, uid)
 	look := func(s spot, path string) {
 		names := []string{path}
-		if dir, prefix, ok := strings.Cut(path, "*"); ok {
-			prefix, dir = filepath.Base(dir), filepath.Dir(dir+"x")
-			if strings.HasSuffix(path, "/*") {
-				prefix = ""
-			}
+		if head, _, ok := strings.Cut(path, "*"); ok {
+			dir, prefix := filepath.Split(head)
+			dir = strings.TrimSuffix(dir, "/")
 			found, err := root.Names(dir)
-			if err != nil {
-				found = nil
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				refused = append(refused, fmt.Sprintf("%s%q (%s) was not looked at, or not all of it: %v", where, path, s.what, err))
 			}
 			names = nil
 			slices.Sort(found)

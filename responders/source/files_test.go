@@ -388,8 +388,12 @@ func TestHostileActions(t *testing.T) {
 	r := newSource(t, dir, t.TempDir(), nil)
 	before := snapshot(t, dir)
 	for i, c := range []change{
-		{Kind: kindLines, Path: "/../../etc/passwd"}, {Kind: kindLines, Path: "/etc/crontab", SHA: "x"}, {Kind: kindMode, Path: "/etc"},
-		{Kind: kindUnit, Unit: "--force", Path: "/etc/crontab"}, {Kind: "other"}, {},
+		{Kind: kindLines, Path: "/../../etc/passwd"},
+		{Kind: kindLines, Path: "/etc/crontab", SHA: "x"},
+		{Kind: kindMode, Path: "/etc"},
+		{Kind: kindUnit, Unit: "--force", Path: "/etc/crontab"},
+		{Kind: "other"},
+		{},
 	} {
 		raw, err := json.Marshal(c)
 		if err != nil {
