@@ -1,3 +1,4 @@
+import "./test/node20.ts";
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({ test: { include: ["test/*.test.ts"], environment: "node" } });

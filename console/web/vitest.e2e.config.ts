@@ -1,3 +1,4 @@
+import "./test/node20.ts";
 import { defineConfig } from "vitest/config";
 
 // One browser and one agent serve all files, one after the other.
@@ -6,7 +7,7 @@ export default defineConfig({
     include: ["test/e2e/*.test.ts"],
     environment: "node",
     fileParallelism: false,
-    testTimeout: 60_000,
+    testTimeout: 180_000,
     hookTimeout: 180_000,
     bail: 0,
   },

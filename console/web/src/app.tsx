@@ -1,24 +1,47 @@
-import { lazy, Suspense } from "react";
+import { lazy, Suspense, useEffect } from "react";
 import { BrowserRouter, Navigate, Route, Routes, useLocation } from "react-router";
 import { SessionProvider, useAuth } from "./parts/session";
 import { Shell } from "./parts/shell";
 import { Failed, Loading } from "./parts/states";
 
-const Login = lazy(() => import("./pages/login"));
-const Overview = lazy(() => import("./pages/overview"));
-const Incidents = lazy(() => import("./pages/incidents"));
-const Incident = lazy(() => import("./pages/incident"));
-const Findings = lazy(() => import("./pages/findings"));
-const Host = lazy(() => import("./pages/host"));
-const Posture = lazy(() => import("./pages/posture"));
-const Drills = lazy(() => import("./pages/drills"));
-const Playbooks = lazy(() => import("./pages/playbooks"));
-const Rules = lazy(() => import("./pages/rules"));
-const Suppressions = lazy(() => import("./pages/suppressions"));
-const Trail = lazy(() => import("./pages/trail"));
-const Accounts = lazy(() => import("./pages/accounts"));
-const Settings = lazy(() => import("./pages/settings"));
-const Missing = lazy(() => import("./pages/missing"));
+const load = {
+  Login: () => import("./pages/login"),
+  Overview: () => import("./pages/overview"),
+  Incidents: () => import("./pages/incidents"),
+  Incident: () => import("./pages/incident"),
+  Findings: () => import("./pages/findings"),
+  Host: () => import("./pages/host"),
+  Posture: () => import("./pages/posture"),
+  Drills: () => import("./pages/drills"),
+  Playbooks: () => import("./pages/playbooks"),
+  Rules: () => import("./pages/rules"),
+  Suppressions: () => import("./pages/suppressions"),
+  Trail: () => import("./pages/trail"),
+  Accounts: () => import("./pages/accounts"),
+  Settings: () => import("./pages/settings"),
+  Missing: () => import("./pages/missing"),
+};
+
+const Login = lazy(load.Login);
+const Overview = lazy(load.Overview);
+const Incidents = lazy(load.Incidents);
+const Incident = lazy(load.Incident);
+const Findings = lazy(load.Findings);
+const Host = lazy(load.Host);
+const Posture = lazy(load.Posture);
+const Drills = lazy(load.Drills);
+const Playbooks = lazy(load.Playbooks);
+const Rules = lazy(load.Rules);
+const Suppressions = lazy(load.Suppressions);
+const Trail = lazy(load.Trail);
+const Accounts = lazy(load.Accounts);
+const Settings = lazy(load.Settings);
+const Missing = lazy(load.Missing);
+
+/** Fetches the other pages while nothing else is to do: they open at once, and also when the agent is gone. */
+function prefetch(): void {
+  for (const f of Object.values(load)) f().catch(() => {}); // it is asked for again when it is needed
+}
 
 export function App() {
   return (
@@ -34,6 +57,12 @@ export function App() {
 function Gate() {
   const { session, error, refresh } = useAuth();
   const at = useLocation();
+  const known = !!session;
+  useEffect(() => {
+    if (!known) return;
+    const wait = setTimeout(prefetch, 1500);
+    return () => clearTimeout(wait);
+  }, [known]);
   if (session === undefined) {
     return <main className="alone">{error ? <Failed error={error} retry={() => void refresh()} /> : <Loading />}</main>;
   }

@@ -8,7 +8,7 @@ export const zh: Messages = {
   words: {
     about: "对象", actions: "操作", cancel: "取消", close: "关闭", copied: "已复制", copy: "复制", diff: "差异", host: "主机",
     incident: "事件", loading: "正在加载…", menu: "菜单", name: "名称", never: "从未", nobody: "无人", none: "无", pid: "PID",
-    otherLanguage: "Switch to English", otherLanguageShort: "EN", reload: "重新加载页面", retry: "重试", rule: "规则", severity: "严重程度",
+    otherLanguage: "Switch to English", otherLanguageShort: "English", reload: "重新加载页面", retry: "重试", rule: "规则", severity: "严重程度",
     skip: "跳到正文", state: "状态", sure: "可信度", time: "时间", unknown: "未知", updated: "更新", why: "原因",
     whyHint: "会记入审计日志。", working: "正在处理…",
     rows: (n) => `共 ${n} 行`,

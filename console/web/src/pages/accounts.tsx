@@ -39,7 +39,7 @@ export default function Accounts() {
       <div role="status">{link && <Handed link={link} />}</div>
       <Show answer={answer}>
         {(data) => (
-          <div className="scroll" role="region" aria-label={t.nav.accounts} tabIndex={0}>
+          <div className="scroll" role="group" aria-label={t.nav.accounts} tabIndex={0}>
             <table>
               <thead>
                 <tr>

@@ -99,7 +99,7 @@ function Processes() {
       <p className="dim">{t.host.processesHint}</p>
       <Show answer={answer}>
         {(data) => (
-          <div className="scroll" role="region" aria-label={t.host.processes} tabIndex={0}>
+          <div className="scroll" role="group" aria-label={t.host.processes} tabIndex={0}>
             <table className="processes">
               <thead>
                 <tr>
@@ -187,7 +187,7 @@ function Connections() {
           (data.items ?? []).length === 0 ? (
             <p className="dim">{t.host.noConnections}</p>
           ) : (
-            <div className="scroll" role="region" aria-label={t.host.connections} tabIndex={0}>
+            <div className="scroll" role="group" aria-label={t.host.connections} tabIndex={0}>
               <table>
                 <thead>
                   <tr>
@@ -262,7 +262,7 @@ function SensorTable() {
                 {t.sensors.unsaved(number(s.store.unsaved))} <Raw text={s.store.error} />
               </p>
             )}
-            <div className="scroll" role="region" aria-label={t.overview.sensors} tabIndex={0}>
+            <div className="scroll" role="group" aria-label={t.overview.sensors} tabIndex={0}>
               <table>
                 <thead>
                   <tr>

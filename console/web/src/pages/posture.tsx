@@ -145,7 +145,7 @@ function Check({ c, repair }: { c: PostureCheck; repair: PostureRepair | undefin
             )}
           </span>
           {c.status !== "fail" && !c.passed && status && <span className="tag">{t.posture.statuses[status]}</span>}
-          {c.fixable && <span className="tag fixable">{t.posture.fixable}</span>}
+          {(can("responder") ? repair && !repair.error : c.fixable) && <span className="tag fixable">{t.posture.fixable}</span>}
         </span>
       </summary>
       <dl className="facts">
@@ -186,7 +186,7 @@ function Check({ c, repair }: { c: PostureCheck; repair: PostureRepair | undefin
       {repair && (
         <>
           <p>
-            <Raw text={repair.summary} />
+            <Raw text={repair.error ? `${repair.summary} (${repair.error})` : repair.summary} />
           </p>
           <Diff text={repair.diff} />
           <Act need="responder" kind="primary" blocked={repair.error ? `${t.posture.cannot}: ${repair.error}` : undefined} onClick={() => setFix(true)}>

@@ -301,7 +301,7 @@ function Effective() {
       <p className="dim">{t.settings.effectiveHint}</p>
       <Show answer={answer}>
         {(data) => (
-          <div className="scroll" role="region" aria-label={t.settings.effective} tabIndex={0}>
+          <div className="scroll" role="group" aria-label={t.settings.effective} tabIndex={0}>
             <table>
               <thead>
                 <tr>

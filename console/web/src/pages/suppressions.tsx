@@ -32,7 +32,7 @@ export default function Suppressions() {
           (data.items ?? []).length === 0 ? (
             <Empty icon="suppressions" title={t.suppressions.none} />
           ) : (
-            <div className="scroll" role="region" aria-label={t.nav.suppressions} tabIndex={0}>
+            <div className="scroll" role="group" aria-label={t.nav.suppressions} tabIndex={0}>
               <table>
                 <thead>
                   <tr>

@@ -47,7 +47,7 @@ export default function Trail() {
       {list.items.length === 0 && list.loading && <Loading />}
       {list.items.length === 0 && !list.loading && !list.error && <Empty icon="trail" title={t.trail.none} />}
       {list.items.length > 0 && (
-        <div className="scroll" role="region" aria-label={t.nav.trail} tabIndex={0}>
+        <div className="scroll" role="group" aria-label={t.nav.trail} tabIndex={0}>
           <table className="trail">
             <thead>
               <tr>

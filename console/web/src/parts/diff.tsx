@@ -7,7 +7,7 @@ const kind = (line: string) => (/^(\+\+\+|---|diff |index )/.test(line) ? "file"
 export function Diff({ text }: { text: string }) {
   const t = useT();
   return (
-    <pre className="diff" tabIndex={0} role="region" aria-label={t.words.diff}>
+    <pre className="diff" tabIndex={0} role="group" aria-label={t.words.diff}>
       {text
         .replace(/\n$/, "")
         .split("\n")

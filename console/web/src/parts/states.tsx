@@ -8,6 +8,9 @@ import { Icon, type IconName } from "./icons";
 import { useAuth } from "./session";
 import { Raw } from "./text";
 
+// The first page leaves the focus where the browser has it, so that the first key reaches the link past the menu.
+let arrived = false;
+
 /** A page: its heading takes the focus when one comes to it, so that a screen reader says where one is. */
 export function Page({ title, heading, tools, children }: { title: string; heading?: ReactNode; tools?: ReactNode; children: ReactNode }) {
   const t = useT();
@@ -16,7 +19,9 @@ export function Page({ title, heading, tools, children }: { title: string; headi
     document.title = `${title} · ${t.product}`;
   }, [title, t]);
   useEffect(() => {
-    if (document.activeElement === document.body || document.activeElement?.closest("nav")) ref.current?.focus({ preventScroll: true });
+    const first = !arrived;
+    arrived = true;
+    if (!first && (document.activeElement === document.body || document.activeElement?.closest("nav"))) ref.current?.focus({ preventScroll: true });
   }, []);
   return (
     <>

@@ -48,7 +48,7 @@ function Picture({ graph }: { graph: Graph }) {
   const id = useId();
   const d = draw(graph);
   return (
-    <div className="picture" role="region" aria-label={t.lineage.picture} tabIndex={0}>
+    <div className="picture" role="group" aria-label={t.lineage.picture} tabIndex={0}>
       <svg width={d.width + pad * 2} height={d.height + pad * 2} viewBox={`${-pad} ${-pad} ${d.width + pad * 2} ${d.height + pad * 2}`} role="img" aria-labelledby={id}>
         <title id={id}>{t.lineage.described(graph.nodes.length, graph.edges.length)}</title>
         {d.edges.map((e) => {
@@ -123,7 +123,7 @@ function Members({ inc }: { inc: Incident }) {
   return (
     <details>
       <summary>{t.lineage.members(members.length)}</summary>
-      <div className="scroll" role="region" aria-label={t.lineage.members(members.length)} tabIndex={0}>
+      <div className="scroll" role="group" aria-label={t.lineage.members(members.length)} tabIndex={0}>
         <table>
           <thead>
             <tr>
