@@ -37,11 +37,15 @@ func (d *Desk) edit(ctx context.Context, id string, e audittrail.Entry, f func(c
 	return d.keeper.Get(ctx, inc.ID)
 }
 
-// Close says that an incident is over. What was done about it stands.
+// Close says that an incident is over. What was done about it stands, but for the isolation of this host, which ends.
 func (d *Desk) Close(ctx context.Context, id, who, why string) (minewarden.Incident, error) {
-	return d.edit(ctx, id, audittrail.Entry{Who: who, What: "incident.close", Why: why}, func(c *incidents.Correlator, id string, now time.Time) error {
+	inc, err := d.edit(ctx, id, audittrail.Entry{Who: who, What: "incident.close", Why: why}, func(c *incidents.Correlator, id string, now time.Time) error {
 		return c.Close(id, who, why, now)
 	})
+	if err != nil {
+		return inc, err
+	}
+	return inc, d.unisolate(ctx, inc.ID)
 }
 
 // Reopen says that an incident is not over after all.

@@ -53,6 +53,7 @@ func newDesk(cfg *config.Config, log *slog.Logger, store minewarden.Store, keepe
 		}
 		d.responders = append(d.responders, r)
 	}
+	d.followIsolation()
 	return d, nil
 }
 

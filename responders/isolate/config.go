@@ -102,6 +102,9 @@ func (c *Config) Validate() error {
 			return fmt.Errorf("allow: %w", err)
 		}
 	}
+	if len(c.Controllers) > maxAllow {
+		return fmt.Errorf("more than %d controllers", maxAllow)
+	}
 	seen := map[string]bool{}
 	for i := range c.Controllers {
 		k := &c.Controllers[i]

@@ -1,6 +1,7 @@
 package isolate
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -79,13 +80,21 @@ func newOutside(r *Responder) *outside {
 	return o
 }
 
-func (o *outside) owns(id string) bool { return strings.HasPrefix(id, outsidePrefix) }
-
-func (o *outside) has(id string) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.holds[id] != nil
+// reach are the controllers that stay in reach of an isolated host, and remarks about those that do not.
+func (o *outside) reach() (allow []Allowed, remarks []string) {
+	for _, name := range o.names {
+		a, err := netip.ParseAddrPort(o.clients[name].Host())
+		switch {
+		case err != nil:
+			remarks = append(remarks, fmt.Sprintf("the controller %s is known by a name: put its address into allow, or it is cut", name))
+		case !a.Addr().IsLoopback():
+			allow = append(allow, Allowed{Prefix: single(a.Addr().Unmap().WithZone("")), Proto: "tcp", Port: a.Port()})
+		}
+	}
+	return allow, remarks
 }
+
+func (o *outside) owns(id string) bool { return strings.HasPrefix(id, outsidePrefix) }
 
 func (o *outside) held(incident string) []string {
 	o.mu.Lock()
@@ -297,20 +306,19 @@ func (o *outside) release(ctx context.Context, id string, h *outer) error {
 	return errors.Join(errs...)
 }
 
-// undo releases now; what fails is tried again until it succeeds.
-func (o *outside) undo(ctx context.Context, id string) error {
+// end releases now; what fails is tried again until it succeeds.
+func (o *outside) end(ctx context.Context, id, by string) (*minewarden.Receipt, error) {
 	o.mu.Lock()
 	h := o.holds[id]
 	if h == nil {
 		o.mu.Unlock()
-		return nil
+		return nil, nil
 	}
 	if h.by == "" {
-		h.by = "somebody"
+		h.by = cmp.Or(by, "undo")
 	}
 	o.mu.Unlock()
-	_, err := o.try(ctx, id, h)
-	return err
+	return o.try(ctx, id, h)
 }
 
 // try releases what is to be released, and returns its receipt if that ended it.

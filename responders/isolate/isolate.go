@@ -130,8 +130,8 @@ func (r *Responder) Info() minewarden.Info {
 	return minewarden.Info{Name: Name, Title: "Cuts this host off from the network, but for its operator", Doc: doc}
 }
 
-// OnRelease has f called for each isolation that ends by itself: by its time, by a closed incident, or because the operator was
-// not heard. Call it before the first Do.
+// OnRelease has f called for each isolation that ends otherwise than by Undo or Closed: by its time, because the operator was not
+// heard, or by a release. Call it before the first Do.
 func (r *Responder) OnRelease(f func(minewarden.Receipt)) { r.onRelease = f }
 
 // Do implements minewarden.Responder.
@@ -366,10 +366,7 @@ func (r *Responder) again(ctx context.Context, a minewarden.Action) (minewarden.
 // Undo implements minewarden.Undoer. What another action isolates as well stays isolated. Ended connections stay ended.
 func (r *Responder) Undo(ctx context.Context, receipt minewarden.Receipt) error {
 	id := receipt.Action.ID
-	if receipt.Action.Params[paramController] != "" {
-		return r.outside.undo(ctx, id)
-	}
-	if err := r.release(id, ""); err != nil {
+	if _, err := r.end(ctx, id, ""); err != nil {
 		return fmt.Errorf("undo action %s: %w", id, err)
 	}
 	return ctx.Err()
@@ -381,15 +378,12 @@ func (r *Responder) doRelease(ctx context.Context, a minewarden.Action) (minewar
 	var errs []error
 	n := 0
 	for _, id := range strings.Fields(a.Params[paramActions]) {
-		outside := r.outside.has(id)
-		var err error
-		if outside {
-			err = r.outside.undo(ctx, id)
-		} else {
-			err = r.release(id, receipt.Who)
-		}
+		over, err := r.end(ctx, id, receipt.Who)
 		if err == nil {
 			n++
+		}
+		if over != nil && r.onRelease != nil {
+			r.onRelease(*over)
 		}
 		errs = append(errs, err)
 	}
@@ -420,15 +414,17 @@ func (r *Responder) held(incident string) []string {
 	return ids
 }
 
-// release lets go one action, and the host with the last of them. One that is not held is released already.
-func (r *Responder) release(id, by string) error {
+// end lets go one action, and the host with the last of them. One that is not held is released already.
+func (r *Responder) end(ctx context.Context, id, by string) (*minewarden.Receipt, error) {
+	if r.outside.owns(id) {
+		return r.outside.end(ctx, id, by)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_, err := r.let(id, by)
-	return err
+	return r.let(id, by)
 }
 
-// let is release under mu; it returns the receipt of what ended.
+// let is end under mu; it returns the receipt of what ended.
 func (r *Responder) let(id, by string) (*minewarden.Receipt, error) {
 	if r.active == nil {
 		return nil, nil

@@ -208,6 +208,8 @@ func (r *Responder) scope(v *view) (*Scope, []string, error) {
 		}
 		s.Allow = append(s.Allow, k)
 	}
+	controllers, unreached := r.outside.reach()
+	s.Allow, remarks = append(s.Allow, controllers...), append(remarks, unreached...)
 	if c.DNS == dnsResolvers {
 		list, err := resolvers.Read(r.root)
 		if err != nil {

@@ -34,7 +34,7 @@ const (
 
 // check refuses a scope that no plan of ours would hold.
 func (s *Scope) check() error {
-	if len(s.Ports) == 0 || len(s.Ports) > 2*maxPorts || len(s.Peers) > 2*maxPeers || len(s.Flows) > maxFlows || len(s.Allow) > maxAllow ||
+	if len(s.Ports) == 0 || len(s.Ports) > 2*maxPorts || len(s.Peers) > 2*maxPeers || len(s.Flows) > maxFlows || len(s.Allow) > 2*maxAllow ||
 		len(s.Probes) > maxPeers || len(s.DNS) > maxAllow || len(s.Devices) > maxDevices {
 		return fmt.Errorf("what would stay is more than a plan holds")
 	}
