@@ -200,7 +200,7 @@ func TestMemfd(t *testing.T) {
 func TestProcessesThatEndMeanwhile(t *testing.T) {
 	cmd := start(t, "churn", self(t), nil)
 	r := responder(t, nil)
-	for range 6 {
+	for range 3 {
 		a := planOne(t, r, about(t, cmd.Process.Pid))
 		a.Params[ParamMemory] = MemoryWhole
 		_, m := do(t, r, a)
