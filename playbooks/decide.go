@@ -12,7 +12,7 @@ import (
 var unchanging = []Pick{
 	{Responder: "recovery", Op: "verify-package"},
 	{Responder: "recovery", Op: "check-unit"},
-	{Responder: "credentials", Op: "list-exposed"},
+	{Responder: "credentials", Op: "rotate-credentials"},
 }
 
 // asks reports whether the step waits for an approval, and why.
@@ -47,7 +47,7 @@ func (e *Engine) Decide(ctx context.Context, run, step, decision, who, note stri
 	}
 	if e.busy[run] {
 		e.mu.Unlock()
-		return Run{}, fmt.Errorf("run %s is at work: try again in a moment", run)
+		return Run{}, fmt.Errorf("run %s: try again in a moment: %w", run, ErrBusy)
 	}
 	e.busy[run] = true
 	r := e.copyOf(e.runs[run])

@@ -27,6 +27,9 @@ const (
 // ErrChanged is wrapped by Decide when what would be done is not any more what the approver was shown.
 var ErrChanged = errors.New("what would be done has changed since it was shown")
 
+// ErrBusy is wrapped where a run is under way already, or at work at this moment.
+var ErrBusy = errors.New("it is under way")
+
 // A Desk plans and does what playbooks ask for. Do with the id of an action that was done returns its receipt and does nothing.
 type Desk interface {
 	Incident(ctx context.Context, id string) (minewarden.Incident, error)
@@ -327,7 +330,7 @@ func (e *Engine) start(ctx context.Context, inc *minewarden.Incident, p Playbook
 		if r.State == Proposed && state == Running {
 			return e.Decide(ctx, id, "", Approve, who, why)
 		}
-		return Run{}, fmt.Errorf("run %s of playbook %s for incident %s is %s already", id, p.Name, inc.ID, r.State)
+		return Run{}, fmt.Errorf("run %s of playbook %s for incident %s is %s: %w", id, p.Name, inc.ID, r.State, ErrBusy)
 	}
 	for e.runs[runID(inc.ID, p.Name, n)] != nil {
 		n++
@@ -339,7 +342,7 @@ func (e *Engine) start(ctx context.Context, inc *minewarden.Incident, p Playbook
 	}
 	if e.busy[id] {
 		e.mu.Unlock()
-		return Run{}, fmt.Errorf("run %s of playbook %s for incident %s is being started", id, p.Name, inc.ID)
+		return Run{}, fmt.Errorf("run %s of playbook %s for incident %s begins: %w", id, p.Name, inc.ID, ErrBusy)
 	}
 	e.busy[id] = true
 	e.mu.Unlock()
