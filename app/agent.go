@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/alerts"
 	"github.com/minewarden/minewarden/config"
 	"github.com/minewarden/minewarden/console"
 	"github.com/minewarden/minewarden/incidents"
@@ -39,6 +40,9 @@ type Agent struct {
 	live       *live
 	feed       *console.Feed
 	front      *front
+	hides      *suppressDesk
+	books      *bookDesk
+	alerts     *alerts.Dispatcher
 	drilled    *drillDesk
 	hasher     *host.Hasher
 	facts      *thisHost
@@ -126,12 +130,22 @@ func (a *Agent) open(ctx context.Context) (err error) {
 	if aside := a.store.Aside(); aside != "" {
 		a.log.Error("the incident store was damaged; a new one was begun", "kept", aside)
 	}
+	hidden, err := loadSuppressions(a.cfg.Data, a.log)
+	if err != nil {
+		return err
+	}
 	a.keeper = incidents.NewKeeper(a.store, incidents.Config{
 		Host: HostName(), Rules: a.rules.Fixed(), Rule: func(id string) (minewarden.Rule, bool) { return a.rules.Get(id), true },
+		Suppress: hidden.Match,
 	}, a.log, func(inc minewarden.Incident) {
 		a.policy.offer(inc)
+		a.books.Offer(inc.ID)
 		a.feed.Publish("incident", inc.Row())
+		a.alerts.Offer(inc)
 	})
+	if a.alerts, err = OpenAlerts(ctx, a.cfg, a.cfg.Version, a.log); err != nil {
+		return err
+	}
 	a.live = newLive(a.keeper)
 	if err = a.keeper.Load(ctx); err != nil {
 		return err
@@ -145,8 +159,12 @@ func (a *Agent) open(ctx context.Context) (err error) {
 			a.say(func() { a.notice.Action(inc, r) })
 		}
 	}
+	a.hides = &suppressDesk{list: hidden, trail: a.desk.trail, log: a.log}
 	a.policy = newPolicy(a.cfg.Respond, a.desk, a.log)
 	if err = a.desk.recover(ctx); err != nil {
+		return err
+	}
+	if a.books, err = newBookDesk(a); err != nil {
 		return err
 	}
 	if a.cfg.Record != "" {
@@ -211,6 +229,9 @@ func (a *Agent) tellHashLosses(ctx context.Context) {
 // finding runs on the pipeline's goroutine: it must not wait for a terminal or a disk.
 func (a *Agent) finding(f minewarden.Finding) {
 	id := a.keeper.Finding(&f)
+	if id == "" { // suppressed, and counted
+		return
+	}
 	if a.guard != nil {
 		a.guard.finding(&f, a.rules.Get(f.Rule), id)
 	}
@@ -253,6 +274,8 @@ func (a *Agent) Run(ctx context.Context) error {
 	all.Go(func() { a.facts.packages.Run(ctx, func(err error) { a.log.Warn("package database", "error", err) }) })
 	all.Go(func() { a.hasher.Run(ctx) })
 	all.Go(func() { a.policy.run(ctx) })
+	all.Go(func() { a.books.run(ctx) })
+	all.Go(func() { a.hides.run(ctx) })
 	all.Go(func() { a.makers.Watch(ctx) })
 	all.Go(func() {
 		if err := a.indicators.watch(ctx, a.guard.replace); err != nil {
@@ -264,6 +287,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	all.Go(func() { a.tellHashLosses(ctx) })
 	all.Go(func() { a.front.run(ctx, socket) })
+	all.Go(func() { a.watchHealth(ctx) })
 	told := make(chan struct{})
 	go func() {
 		defer close(told)
@@ -274,6 +298,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	kept := make(chan error, 1)
 	keep, stopKeeping := context.WithCancel(context.WithoutCancel(ctx))
 	go func() { kept <- a.keeper.Run(keep) }()
+	alerted := make(chan struct{})
+	go func() { defer close(alerted); a.alerts.Run(keep) }()
+	a.catchUp(ctx)
 
 	if a.notice.Ready != nil {
 		a.notice.Ready(a.watch)
@@ -284,6 +311,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	// Whatever the last events and actions changed is saved before the end.
 	stopKeeping()
 	err = <-kept
+	<-alerted
 	close(a.tell)
 	<-told
 	if a.losses > 0 {
@@ -298,7 +326,7 @@ func (a *Agent) Close() error {
 	if a.front != nil {
 		err = a.front.close()
 	}
-	err = errors.Join(err, a.desk.release(), a.store.Close())
+	err = errors.Join(err, a.desk.release(), a.alerts.Close(), a.store.Close())
 	if a.record != nil {
 		err = errors.Join(err, a.record.Close())
 	}

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -50,9 +49,15 @@ func newFront(ctx context.Context, a *Agent) (*front, error) {
 		a: a, posture: newPostureDesk(ctx, a.cfg.Data, a.log, a.desk, a.feed), drills: newDrillDesk(ctx, a.makers, a.desk.trail, a.feed),
 	}
 	a.drilled = f.drills
+	numbers, err := newMetrics(a)
+	if err != nil {
+		return nil, err
+	}
 	o := console.Options{
-		Log: a.log, Version: version(), Incidents: a.desk, Cases: a.desk, Actions: a.desk, Receipts: a.desk, Evidence: a.desk, Overview: overview{a},
-		Live: a.live, Posture: f.posture, Catalogue: moduleDocs{a.makers}, Drills: f.drills, Settings: settings{a.cfg}, Trail: trailReader{a.cfg.Data}, Feed: a.feed,
+		Log: a.log, Version: a.cfg.Version, Incidents: a.desk, Cases: a.desk, Actions: a.desk, Receipts: a.desk, Evidence: a.desk, Overview: overview{a},
+		Live: a.live, Posture: f.posture, Catalogue: &moduleDocs{makers: a.makers}, Drills: f.drills, Settings: settings{a.cfg}, Trail: trailReader{a.cfg.Data}, Feed: a.feed,
+		Playbooks: a.books, Runs: a.books, DryRuns: a.books, Deadlines: a.books.deadlines, DeadlinesOf: a.books.deadlinesOf, Suppressions: a.hides,
+		Reports: reportDesk{a}, Alerts: a.alerts, Metrics: numbers, Host: HostName(),
 	}
 	if a.cfg.Listen != config.Off {
 		if err := f.open(ctx, &o); err != nil {
@@ -193,15 +198,15 @@ type overview struct{ a *Agent }
 func (o overview) Counts(ctx context.Context) (minewarden.Counts, error) { return o.a.desk.Counts(ctx) }
 func (o overview) Respond() string                                       { return string(o.a.cfg.Respond) }
 
-// Stolen adds up what the incidents in memory took.
-func (o overview) Stolen(context.Context) (console.Stolen, error) {
-	return console.Stolen{Currency: "EUR"}, nil
-}
-
-// version is the module's, for the document and the overview.
-func version() string {
-	if b, ok := debug.ReadBuildInfo(); ok && b.Main.Version != "" {
-		return b.Main.Version
+// Stolen adds up what the incidents of this month took.
+func (o overview) Stolen(ctx context.Context) (console.Stolen, error) {
+	i, err := o.impact(ctx)
+	if err != nil {
+		return console.Stolen{}, err
 	}
-	return "unknown"
+	now := time.Now().UTC()
+	return console.Stolen{
+		CPUSeconds: i.CPUHours * 3600, KWh: i.KWh, Cost: i.EnergyCost, Currency: i.Prices.Currency,
+		Since: time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC), Model: i.KWhSource,
+	}, nil
 }

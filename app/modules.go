@@ -51,7 +51,9 @@ func LoadConfig(path string) (*config.Config, error) {
 // checkParts has the owners of top-level sections look at them, so that a mistake shows at the start and not in an emergency.
 func checkParts(cfg *config.Config) error {
 	report, front := reports.DefaultConfig(), console.Config{}
-	return errors.Join(cfg.Part("reports", &report), report.Validate(), cfg.Part("console", &front), front.Validate())
+	_, err := alertConfig(cfg)
+	_, books := playbookConfig(cfg)
+	return errors.Join(books, cfg.Part("reports", &report), report.Validate(), cfg.Part("console", &front), front.Validate(), err)
 }
 
 func env(cfg *config.Config, log *slog.Logger, catalogue, name string) minewarden.Env {

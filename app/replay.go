@@ -117,13 +117,13 @@ func replayOne(ctx context.Context, makers *Makers, path string) (res Replayed) 
 	return res
 }
 
-// A source is where a reader finds the bytes of a file: the file itself, or what comes out of a pipe, its head included.
-type source struct {
+// A bytesOf is where a reader finds the bytes of a file: the file itself, or what comes out of a pipe, its head included.
+type bytesOf struct {
 	path string
 	pipe *os.File // nil for a file
 }
 
-func (s source) Close() error {
+func (s bytesOf) Close() error {
 	if s.pipe == nil {
 		return nil
 	}
@@ -131,12 +131,12 @@ func (s source) Close() error {
 }
 
 // readerFor chooses by content, never by name. "-" is standard input.
-func readerFor(path string) (sensors.Reader, source, error) {
+func readerFor(path string) (sensors.Reader, bytesOf, error) {
 	f := os.Stdin
 	if path != "-" {
 		var err error
 		if f, err = os.Open(path); err != nil {
-			return sensors.Reader{}, source{}, err
+			return sensors.Reader{}, bytesOf{}, err
 		}
 	}
 	st, err := f.Stat()
@@ -144,34 +144,34 @@ func readerFor(path string) (sensors.Reader, source, error) {
 		err = errors.Join(errors.New("is a directory"), f.Close())
 	}
 	if err != nil {
-		return sensors.Reader{}, source{}, err
+		return sensors.Reader{}, bytesOf{}, err
 	}
 	head := make([]byte, sensors.HeadLen)
 	n, err := io.ReadFull(f, head)
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
-		return sensors.Reader{}, source{}, errors.Join(err, f.Close())
+		return sensors.Reader{}, bytesOf{}, errors.Join(err, f.Close())
 	}
 	if n == 0 {
-		return sensors.Reader{}, source{}, errors.Join(errors.New("is empty"), f.Close())
+		return sensors.Reader{}, bytesOf{}, errors.Join(errors.New("is empty"), f.Close())
 	}
 	for _, r := range sensors.Readers() {
 		if !r.Match(head[:n]) {
 			continue
 		}
 		if st.Mode().IsRegular() && path != "-" {
-			return r, source{path: path}, f.Close()
+			return r, bytesOf{path: path}, f.Close()
 		}
 		from, err := spliced(head[:n], f)
 		return r, from, err
 	}
-	return sensors.Reader{}, source{}, errors.Join(errors.New("is of no kind that can be read"), f.Close())
+	return sensors.Reader{}, bytesOf{}, errors.Join(errors.New("is of no kind that can be read"), f.Close())
 }
 
 // spliced puts the head back before the rest of what cannot be read twice.
-func spliced(head []byte, rest *os.File) (source, error) {
+func spliced(head []byte, rest *os.File) (bytesOf, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
-		return source{}, errors.Join(err, rest.Close())
+		return bytesOf{}, errors.Join(err, rest.Close())
 	}
 	go func() {
 		defer w.Close()
@@ -180,5 +180,5 @@ func spliced(head []byte, rest *os.File) (source, error) {
 			_, _ = io.Copy(w, rest) // the reader tells of an end that came too early
 		}
 	}()
-	return source{fmt.Sprintf("/proc/self/fd/%d", r.Fd()), r}, nil
+	return bytesOf{fmt.Sprintf("/proc/self/fd/%d", r.Fd()), r}, nil
 }

@@ -120,4 +120,6 @@ func trend(history []score.Record) []reports.Score {
 	return out
 }
 
-func sameDay(a, b time.Time) bool { return a.UTC().Format(time.DateOnly) == b.UTC().Format(time.DateOnly) }
+func sameDay(a, b time.Time) bool {
+	return a.UTC().Format(time.DateOnly) == b.UTC().Format(time.DateOnly)
+}

@@ -3,6 +3,8 @@ package app
 import (
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/audits"
@@ -30,20 +32,51 @@ func (s settings) Settings() []console.Setting {
 	return out
 }
 
-// moduleDocs shows the catalogues to the console. It makes the modules anew for each question: nobody asks often, and their
-// texts need not stay in memory.
-type moduleDocs struct{ makers *Makers }
+// docsFor is how long the texts stay in memory after somebody read them: they are some MiB, and seldom read.
+const docsFor = 2 * time.Minute
+
+// moduleDocs shows the catalogues to the console. It makes the modules anew when somebody asks after a while.
+type moduleDocs struct {
+	makers *Makers
+
+	mu    sync.Mutex
+	docs  []console.ModuleDoc
+	rules []console.RuleDoc
+	until *time.Timer
+}
 
 // Modules implements console.Catalogue.
-func (m moduleDocs) Modules() ([]console.ModuleDoc, error) {
-	all, _, err := m.load()
-	return all, err
+func (m *moduleDocs) Modules() ([]console.ModuleDoc, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	err := m.need()
+	return m.docs, err
 }
 
 // Rules implements console.Catalogue.
-func (m moduleDocs) Rules() ([]console.RuleDoc, error) {
-	_, rules, err := m.load()
-	return rules, err
+func (m *moduleDocs) Rules() ([]console.RuleDoc, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	err := m.need()
+	return m.rules, err
+}
+
+func (m *moduleDocs) need() (err error) {
+	if m.docs == nil {
+		if m.docs, m.rules, err = m.load(); err != nil {
+			m.docs = nil
+			return err
+		}
+	}
+	if m.until != nil {
+		m.until.Stop()
+	}
+	m.until = time.AfterFunc(docsFor, func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.docs, m.rules = nil, nil
+	})
+	return nil
 }
 
 // detectorOrEmpty makes a detector even where it is disabled: people may read about it all the same.
@@ -54,7 +87,7 @@ func (m *Makers) detectorOrEmpty(n detectors.Named) (minewarden.Detector, error)
 	return m.detector(n)
 }
 
-func (m moduleDocs) load() ([]console.ModuleDoc, []console.RuleDoc, error) {
+func (m *moduleDocs) load() ([]console.ModuleDoc, []console.RuleDoc, error) {
 	var docs []console.ModuleDoc
 	var rules []console.RuleDoc
 	add := func(catalogue string, info minewarden.Info, rs []minewarden.Rule) {

@@ -45,6 +45,8 @@ type Config struct {
 	Record  string   `yaml:"record"`  // file to which every event is written, for support; empty: none
 	Disable []string `yaml:"disable"` // modules by name, as "sensors/ebpf"
 
+	// Version of the program, for what it tells others.
+	Version string `yaml:"-"`
 	// SigmaRules are folders of rules given on the command line, beside those of the detector's section.
 	SigmaRules []string `yaml:"-"`
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"path"
+	"reflect"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -17,7 +19,7 @@ import (
 func (s *Server) routes() {
 	s.api = s.newAPI()
 	for _, group := range []func(){
-		s.overview, s.incidents, s.actions, s.evidence, s.live, s.posture, s.catalogue, s.drills, s.settings, s.trail, s.events,
+		s.overview, s.incidents, s.actions, s.evidence, s.live, s.posture, s.catalogue, s.drills, s.settings, s.trail, s.playbooks, s.suppressions, s.reports, s.alerts, s.metrics, s.events,
 	} {
 		group()
 	}
@@ -42,6 +44,7 @@ func (s *Server) newAPI() huma.API {
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"session": {Type: "apiKey", In: "cookie", Name: "__Host-mw"}, "token": {Type: "http", Scheme: "bearer"},
 	}
+	cfg.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	api := humago.NewWithPrefix(s.mux, Prefix, cfg)
 	api.UseMiddleware(s.admit)
 	op := operation(access.Viewer, http.MethodGet, "/openapi.json", "openapi", "This document")
@@ -51,6 +54,26 @@ func (s *Server) newAPI() huma.API {
 	})
 	return api
 }
+
+// schemaName names a type in the document. Types of the vocabulary and of the console have their own names; those of another package
+// begin with the package's, for two packages may well have a type of one name.
+func schemaName(t reflect.Type, hint string) string {
+	name := huma.DefaultSchemaNamer(t, hint)
+	for t.Name() == "" && (t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice) {
+		t = t.Elem()
+	}
+	rest, ours := strings.CutPrefix(t.PkgPath(), module+"/")
+	if !ours || rest == "console" || strings.HasPrefix(rest, "console/") || strings.Contains(t.Name(), "[") {
+		return name
+	}
+	pkg := path.Base(rest)
+	if strings.HasPrefix(strings.ToLower(name), pkg) {
+		return name
+	}
+	return strings.ToUpper(pkg[:1]) + pkg[1:] + name
+}
+
+const module = "github.com/minewarden/minewarden"
 
 // admit lets a request through that its operation's role allows, and no other.
 func (s *Server) admit(ctx huma.Context, next func(huma.Context)) {

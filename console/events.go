@@ -25,7 +25,7 @@ type eventsIn struct {
 
 func (s *Server) events() {
 	op := operation(access.Viewer, http.MethodGet, "/events", "events", "What happens, as server-sent events")
-	op.Description += " Each has an id, an event (incident, finding, action, sensor, drill, run, posture) and data as JSON. " +
+	op.Description += " Each has an id, an event (incident, finding, action, sensor, drill, run, deadline, posture) and data as JSON. " +
 		"lost says how many this client could not take; reset that it was away for too long and must look at everything anew."
 	op.Responses = map[string]*huma.Response{"200": {Description: "The stream", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: "string"}}}}}
 	huma.Register(s.api, op, func(_ context.Context, in *eventsIn) (*huma.StreamResponse, error) {

@@ -18,7 +18,7 @@ const (
 // An Event is one thing that happened, as streams tell it.
 type Event struct {
 	ID   string
-	Kind string // incident, finding, action, sensor, drill, run, posture
+	Kind string // incident, finding, action, sensor, drill, run, deadline, posture
 	Data any    // small, and never changed after
 }
 

@@ -219,7 +219,15 @@ func cut[T any](rows []T, limit int, cursor func(*T) string) (page []T, next str
 func (s *Server) rows(ctx context.Context, rows []minewarden.IncidentRow) []incidentRow {
 	out := make([]incidentRow, len(rows))
 	due := map[string]time.Time{}
-	for _, d := range s.deadlines(ctx) {
+	var ids []string
+	for i := range rows {
+		ids = append(ids, rows[i].ID)
+	}
+	var all []Deadline
+	if s.o.DeadlinesOf != nil {
+		all = s.o.DeadlinesOf(ctx, ids)
+	}
+	for _, d := range all {
 		if at := due[d.Incident]; d.State == "running" && (at.IsZero() || d.Due.Before(at)) {
 			due[d.Incident] = d.Due
 		}

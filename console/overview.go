@@ -31,15 +31,20 @@ type Stolen struct {
 type overviewOut struct {
 	Counts    map[string]map[string]int `json:"counts" doc:"by state, then severity"`
 	Worst     []incidentRow             `json:"worst" nullable:"false" doc:"open, the worst first"`
-	Deadlines []Deadline                `json:"deadlines" nullable:"false"`
-	Stolen    Stolen                    `json:"stolen"`
-	Posture   *PostureSummary           `json:"posture,omitempty"`
-	Sensors   []SensorHealth            `json:"sensors" nullable:"false"`
-	Lost      LostEvents                `json:"lost"`
-	Respond   string                    `json:"respond" enum:"observe,contain,kill"`
-	Host      string                    `json:"host"`
-	Version   string                    `json:"version"`
+	Deadlines []Deadline                `json:"deadlines" nullable:"false" doc:"the earliest first"`
+	// MoreDeadlines are not shown.
+	MoreDeadlines int             `json:"more_deadlines,omitempty" doc:"beyond those in deadlines"`
+	Stolen        Stolen          `json:"stolen"`
+	Posture       *PostureSummary `json:"posture,omitempty"`
+	Sensors       []SensorHealth  `json:"sensors" nullable:"false"`
+	Lost          LostEvents      `json:"lost"`
+	Respond       string          `json:"respond" enum:"observe,contain,kill"`
+	Host          string          `json:"host"`
+	Version       string          `json:"version"`
 }
+
+// maxDeadlines is how many deadlines the overview shows, the earliest first.
+const maxDeadlines = 50
 
 // maxWorst is how many incidents the overview shows.
 const maxWorst = 8
@@ -65,7 +70,7 @@ func (s *Server) overview() {
 			return nil, s.fail(ctx, "list the worst incidents", err)
 		}
 		if all := s.deadlines(ctx); all != nil {
-			out.Deadlines = all
+			out.Deadlines, out.MoreDeadlines = all[:min(maxDeadlines, len(all))], max(0, len(all)-maxDeadlines)
 		}
 		if out.Stolen, err = s.o.Overview.Stolen(ctx); err != nil {
 			return nil, s.fail(ctx, "add up what was stolen", err)

@@ -45,17 +45,26 @@ type Options struct {
 	Receipts  Receipts
 	Evidence  Evidence
 	// Deadlines are those of all incidents; nil: nothing has any.
-	Deadlines func(context.Context) []Deadline
-	Overview  Overview
-	Live      Live
-	Posture   Posture
-	Catalogue Catalogue
-	Drills    Drills
-	Settings  Settings
-	Trail     Trail
-	Feed      *Feed
-	Routes    []func(huma.API)                // of other packages; see README.md
-	Outer     func(http.Handler) http.Handler // around what is served over TLS; nil: nothing
+	Deadlines    func(context.Context) []Deadline
+	DeadlinesOf  func(ctx context.Context, incidents []string) []Deadline // of some, in no order
+	Overview     Overview
+	Live         Live
+	Posture      Posture
+	Catalogue    Catalogue
+	Drills       Drills
+	Settings     Settings
+	Trail        Trail
+	Playbooks    Playbooks
+	Runs         Runs
+	DryRuns      DryRuns
+	Suppressions Suppressions
+	Reports      Reports
+	Alerts       Alerts
+	Metrics      Metrics
+	Host         string // name of this machine
+	Feed         *Feed
+	Routes       []func(huma.API)                // of other packages; see README.md
+	Outer        func(http.Handler) http.Handler // around what is served over TLS; nil: nothing
 }
 
 // A Server serves one agent.

@@ -71,3 +71,22 @@ func addImpact(a, b minewarden.Impact) minewarden.Impact {
 	a.CPUs = max(a.CPUs, b.CPUs)
 	return a
 }
+
+// A Cost is what one incident cost, and whether it was one.
+type Cost struct {
+	Verdict string
+	Impact  minewarden.Impact
+}
+
+// Costs returns those of the incidents in memory, which hold all that are not closed.
+func (k *Keeper) Costs() []Cost {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var all []Cost
+	for _, s := range k.c.all {
+		if s.inc.Impact.CPU > 0 {
+			all = append(all, Cost{s.inc.Verdict, s.inc.Impact})
+		}
+	}
+	return all
+}

@@ -19,7 +19,7 @@ import (
 // commands lists the subcommands: one file each.
 func commands() []*cobra.Command {
 	return []*cobra.Command{
-		newUp(), newScan(), newAudit(), newReplay(), newIncidents(), newRespond(), newAuditTrail(), newAccount(), newDrill(), newReport(), newRules(), newIntel(), newDoctor(), newExplain(), newVersion(), newReference(),
+		newUp(), newScan(), newAudit(), newReplay(), newIncidents(), newRespond(), newEvidence(), newAuditTrail(), newAccount(), newDrill(), newReport(), newAlerts(), newPlaybooks(), newSuppress(), newRules(), newIntel(), newDoctor(), newExplain(), newVersion(), newReference(),
 	}
 }
 

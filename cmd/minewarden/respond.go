@@ -66,6 +66,11 @@ func printAction(w io.Writer, a minewarden.Action, asJSON bool) error {
 	for _, t := range a.Refused {
 		fmt.Fprintf(&b, "  leaves  %s\n", terminal.Safe(t))
 	}
+	if diff := a.Params["diff"]; diff != "" {
+		for l := range strings.Lines(diff) {
+			fmt.Fprintf(&b, "    %s\n", terminal.Safe(strings.TrimSuffix(l, "\n")))
+		}
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }

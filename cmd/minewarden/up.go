@@ -43,7 +43,7 @@ func newUp() *cobra.Command {
 					return fmt.Errorf("--listen: %w", err)
 				}
 			}
-			cfg.Data = dataDir(data, cfg)
+			cfg.Data, cfg.Version = dataDir(data, cfg), version
 			out, errOut := cmd.OutOrStdout(), cmd.ErrOrStderr()
 			a, err := app.NewAgent(cmd.Context(), cfg, newLog(errOut, slog.LevelInfo), app.Notice{
 				Ready: func(sensors []string) {

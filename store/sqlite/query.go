@@ -139,17 +139,26 @@ func incidentsWith(ctx context.Context, db *sql.DB, q minewarden.Query, column s
 
 func findingQuery(ctx context.Context, db *sql.DB, q minewarden.Query) (string, []any, error) {
 	var w where
+	from := " FROM finding INDEXED BY finding_last"
 	w.state(q)
 	if q.Severity > 0 {
 		w.add("severity >= ?", int(q.Severity))
 	}
 	w.within("last", q)
 	if q.Subject != "" {
+		from = " FROM finding INDEXED BY finding_subject"
 		w.add("finding.subject = ?", q.Subject)
 	}
 	if q.Rule != "" {
 		cond, args := ruleCond(q.Rule)
 		w.add(cond, args...)
+		n, err := atMost(ctx, db, "SELECT 1 FROM finding WHERE "+cond, args)
+		if err != nil {
+			return "", nil, err
+		}
+		if n < few && q.Subject == "" {
+			from = " FROM finding INDEXED BY finding_rule"
+		}
 	}
 	if q.Text != "" {
 		in, err := textIn(ctx, db, "finding", q.Text)
@@ -157,6 +166,7 @@ func findingQuery(ctx context.Context, db *sql.DB, q minewarden.Query) (string, 
 			return "", nil, err
 		}
 		if in.rows != "" {
+			from = " FROM finding"
 			w.add("n IN ("+in.rows+")", in.args...)
 		} else {
 			w.add(in.direct, in.text)
@@ -169,7 +179,7 @@ func findingQuery(ctx context.Context, db *sql.DB, q minewarden.Query) (string, 
 		}
 		w.add("last <= ? AND (last < ? OR (incident, seq) > (?, ?))", t.UnixNano(), t.UnixNano(), id, seq)
 	}
-	return "SELECT incident, seq, doc FROM finding" + w.sql(q, "last DESC, incident, seq"), w.args, nil
+	return "SELECT incident, seq, doc" + from + w.sql(q, "last DESC, incident, seq"), w.args, nil
 }
 
 // hasFinding selects incidents with a finding that meets cond, of which there are many: each incident is asked, in order, until the

@@ -43,6 +43,10 @@ var steps = [...]migration{
 	CREATE TABLE term (term TEXT PRIMARY KEY) WITHOUT ROWID;
 	DROP INDEX incident_by_text;
 	DROP INDEX finding_by_text;
+	DROP INDEX finding_last;
+	CREATE INDEX finding_last ON finding (last DESC, incident, seq, severity, state, host);
+	DROP INDEX incident_updated;
+	CREATE INDEX incident_updated ON incident (updated DESC, id, severity, state, host);
 	CREATE INDEX incident_count ON incident (state, severity);
 	CREATE TABLE receipt (
 		n INTEGER PRIMARY KEY, incident TEXT NOT NULL, seq INTEGER NOT NULL, id TEXT NOT NULL, done INTEGER NOT NULL, doc BLOB NOT NULL,
