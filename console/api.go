@@ -2,7 +2,9 @@ package console
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"path"
 	"reflect"
@@ -39,6 +41,9 @@ func (s *Server) newAPI() huma.API {
 	cfg.DocsPath, cfg.SchemasPath = "", "" // a page of docs would load from other servers
 	cfg.OpenAPIPath = ""                   // served as any other operation: who may not read may not read this
 	cfg.RejectUnknownQueryParameters = true
+	// Markup in a name stays text even where somebody puts an answer into a page as it is.
+	escaped := huma.Format{Marshal: func(w io.Writer, v any) error { return json.NewEncoder(w).Encode(v) }, Unmarshal: json.Unmarshal}
+	cfg.Formats = map[string]huma.Format{"application/json": escaped, "json": escaped}
 	cfg.Info.Description = "What a running minewarden serves: to its console, to its commands, and to you. Lists are paged by cursor: pass next as after. " +
 		"Errors are application/problem+json. A request is authenticated by the session's cookie, with X-CSRF-Token for what changes something, or by a token."
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
