@@ -45,7 +45,7 @@ func beVictim() int {
 		return 1
 	}
 	k, err := New(minewarden.Env{Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Data: o.Data, Decode: func(c any) error {
-		c.(*Config).Confirm, c.(*Config).Survive = o.Confirm, o.Survive
+		c.(*Config).Survive = o.Survive
 		return nil
 	}})
 	if err != nil {
@@ -53,6 +53,7 @@ func beVictim() int {
 		return 1
 	}
 	r := k.(*Responder)
+	r.config.Confirm = o.Confirm // shorter than anybody may configure
 	if o.Stop == "rules" {
 		r.nft = &waits{firewall: r.nft}
 	}
@@ -144,9 +145,9 @@ func TestKilled(t *testing.T) {
 	dial(t, l.Operator, "tcp", isolatetest.Host4+":22")
 	before := ruleset(t)
 	data := t.TempDir()
-	killed(t, orders{Data: data, Confirm: 2 * time.Second})
+	killed(t, orders{Data: data, Confirm: 1500 * time.Millisecond})
 	closed(t, l)
-	if took := opens(t, 10*time.Second); took < 500*time.Millisecond {
+	if took := opens(t, 10*time.Second); took < 200*time.Millisecond {
 		t.Errorf("opened %s after the kill", took)
 	}
 	passes(t, l)
@@ -188,8 +189,8 @@ func TestSurvive(t *testing.T) {
 	operator := dial(t, l.Operator, "tcp", isolatetest.Host4+":22")
 	before := ruleset(t)
 	data := t.TempDir()
-	killed(t, orders{Data: data, Confirm: 2 * time.Second, Survive: true})
-	time.Sleep(3 * time.Second) // longer than confirm
+	killed(t, orders{Data: data, Confirm: time.Second, Survive: true})
+	time.Sleep(1500 * time.Millisecond) // longer than confirm
 	closed(t, l)
 	r := responder(t, func(c *Config) { c.Survive = true })
 	r.journal.Dir = data
@@ -221,13 +222,14 @@ func TestSurvive(t *testing.T) {
 func TestSilence(t *testing.T) {
 	l := lab(t)
 	services(t, l)
-	r := responder(t, func(c *Config) { c.Confirm = 2 * time.Second })
+	r := responder(t, nil)
+	r.config.Confirm = 1500 * time.Millisecond
 	told := make(chan minewarden.Receipt, 10)
 	r.OnRelease(func(receipt minewarden.Receipt) { told <- receipt })
 	dial(t, l.Operator, "tcp", isolatetest.Host4+":22") // idle: only the answers to echo requests tell
 	before := ruleset(t)
 	isolated(t, r)
-	time.Sleep(3 * time.Second)
+	time.Sleep(2 * time.Second)
 	closed(t, l)
 	if err := l.Operator.Do(func() error { return isolatetest.Down("eth0") }); err != nil {
 		t.Fatal(err)
@@ -314,9 +316,11 @@ func TestClock(t *testing.T) {
 	look := func() {
 		r.mu.Lock()
 		i := r.active
-		r.mu.Unlock()
 		if i != nil {
 			i.confirmed = c.mono()
+		}
+		r.mu.Unlock()
+		if i != nil {
 			r.check(i)
 		}
 	}
