@@ -3,6 +3,7 @@ package playbooks
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,10 +12,8 @@ import (
 )
 
 func escalations(b *bench) string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	var out []string
-	for _, e := range b.esc {
+	for _, e := range b.escalated() {
 		out = append(out, fmt.Sprintf("%s %d", e.What, e.Percent))
 	}
 	return strings.Join(out, ", ")
@@ -123,8 +122,8 @@ func TestStepDeadline(t *testing.T) {
 func TestClockJumps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir, d := t.TempDir(), newDesk()
-		var set time.Duration
-		clock := func(c *Config) { c.Now = func() time.Time { return time.Now().Add(set) } }
+		var set atomic.Int64
+		clock := func(c *Config) { c.Now = func() time.Time { return time.Now().Add(time.Duration(set.Load())) } }
 		b := start(t, dir, d, three, clock)
 		b.Offer("i1")
 		r := b.run(t)
@@ -133,18 +132,18 @@ func TestClockJumps(t *testing.T) {
 		if r, _ = b.Get(r.ID); len(r.Jumps) != 0 {
 			t.Errorf("jumps where there were none: %v", r.Jumps)
 		}
-		set = time.Hour
+		set.Store(int64(time.Hour))
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		r, _ = b.Get(r.ID)
 		if len(r.Jumps) != 1 || r.Jumps[0].By != "+1h" {
 			t.Errorf("jumps: %v", r.Jumps)
 		}
-		if len(b.esc) != 1 || b.esc[0].Percent != 100 || b.esc[0].Jump != "+1h" || !strings.Contains(b.esc[0].Message, "+1h") {
-			t.Errorf("%+v", b.esc)
+		if esc := b.escalated(); len(esc) != 1 || esc[0].Percent != 100 || esc[0].Jump != "+1h" || !strings.Contains(esc[0].Message, "+1h") {
+			t.Errorf("%+v", esc)
 		}
 		found := false
-		for _, e := range b.events {
+		for _, e := range b.told() {
 			found = found || e.What == "playbook.clock"
 		}
 		if !found {
@@ -153,7 +152,7 @@ func TestClockJumps(t *testing.T) {
 		b.stop()
 
 		// Back while nobody runs: seen at the next start, for the steady clock went on; what was told stays told.
-		set = -2 * time.Hour
+		set.Store(-2 * int64(time.Hour))
 		b = start(t, dir, d, three, clock)
 		defer b.stop()
 		synctest.Wait()

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -85,6 +87,12 @@ func (d *desk) Do(ctx context.Context, a minewarden.Action, who, why string) (mi
 	return r, nil
 }
 
+func (d *desk) did() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.ops)
+}
+
 func newDesk() *desk {
 	return &desk{
 		inc:     minewarden.Incident{ID: "i1", State: minewarden.Open, Severity: minewarden.Critical, Score: 0.99, Opened: time.Now(), Changed: time.Now()},
@@ -140,6 +148,18 @@ func start(t *testing.T, dir string, d *desk, text string, more ...func(*Config)
 		}
 	})
 	return b
+}
+
+func (b *bench) told() []Event {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.events)
+}
+
+func (b *bench) escalated() []Escalation {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.esc)
 }
 
 var epoch = time.Now()
@@ -222,7 +242,7 @@ func TestSteps(t *testing.T) {
 		}
 		var whats []string
 		seen := map[string]bool{}
-		for _, e := range b.events {
+		for _, e := range b.told() {
 			whats = append(whats, e.What)
 			if seen[e.ID] || e.Detail["incident"] != "i1" {
 				t.Errorf("event %+v", e)
@@ -315,8 +335,8 @@ func TestResume(t *testing.T) {
 		if len(r.Steps[0].Actions) != 1 || r.Steps[0].Actions[0].Action.ID != first || d.done[first] != 2 {
 			t.Errorf("resumed with %+v, asked %d times", r.Steps[0].Actions, d.done[first])
 		}
-		if strings.Join(d.ops, ",") != "freeze t1,collect t1,collect t1" { // the fake's second collect is a new action
-			t.Errorf("done: %v", d.ops)
+		if strings.Join(d.did(), ",") != "freeze t1,collect t1,collect t1" { // the fake's second collect is a new action
+			t.Errorf("done: %v", d.did())
 		}
 	})
 }
@@ -393,28 +413,29 @@ func TestApprovalOfWhatChanged(t *testing.T) {
 
 func TestTroubleIsWaitedOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var full = true
-		var told int
+		var full atomic.Bool
+		var told atomic.Int32
+		full.Store(true)
 		b := start(t, t.TempDir(), newDesk(), three, func(c *Config) {
 			c.Audit = func(context.Context, Event) error {
-				if full {
+				if full.Load() {
 					return errors.New("disk full")
 				}
-				told++
+				told.Add(1)
 				return nil
 			}
 		})
 		defer b.stop()
 		r := b.run(t)
-		if len(b.desk.ops) != 0 {
-			t.Errorf("done without a word in the audit trail: %v", b.desk.ops)
+		if len(b.desk.did()) != 0 {
+			t.Errorf("done without a word in the audit trail: %v", b.desk.did())
 		}
-		full = false
+		full.Store(false)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		r, _ = b.Get(r.ID)
-		if got := states(r); got != "waiting a:done e:done b:waiting c:pending" || told != 8 {
-			t.Errorf("%s, %d events", got, told)
+		if got := states(r); got != "waiting a:done e:done b:waiting c:pending" || told.Load() != 8 {
+			t.Errorf("%s, %d events", got, told.Load())
 		}
 	})
 }
@@ -435,7 +456,7 @@ func TestDryRun(t *testing.T) {
 		if s := strings.Join(got, " "); s != "a:run e:run b:wait c:wait" {
 			t.Error(s)
 		}
-		if len(b.Runs("")) != 0 || len(b.desk.ops) != 0 || len(b.events) != 0 {
+		if len(b.Runs("")) != 0 || len(b.desk.did()) != 0 || len(b.told()) != 0 {
 			t.Error("a dry run changed something")
 		}
 		if files, _ := os.ReadDir(filepath.Join(dir, "runs")); len(files) != 0 {
