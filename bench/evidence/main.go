@@ -53,7 +53,9 @@ func miner(mib int) error {
 	if err != nil {
 		return err
 	}
-	rand.NewChaCha8([32]byte{1}).Read(b)
+	if _, err := rand.NewChaCha8([32]byte{1}).Read(b); err != nil {
+		return err
+	}
 	jit, err := unix.Mmap(-1, 0, 1<<20, unix.PROT_READ|unix.PROT_WRITE|unix.PROT_EXEC, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
 		return err
@@ -182,8 +184,8 @@ func run(dir string, mib, flips int) error {
 		if c.name == "stands still" {
 			err = errors.Join(err, peer(ctx, work, m.Process.Pid))
 		}
-		m.Process.Kill()
-		m.Wait() //nolint:errcheck // it was killed
+		m.Process.Kill() //nolint:errcheck // it is gone when this fails
+		m.Wait()         //nolint:errcheck // it was killed
 		if err != nil {
 			return err
 		}

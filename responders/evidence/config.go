@@ -53,8 +53,11 @@ func (c *Config) Validate() error {
 		v    int64
 		max  int64
 	}{
-		{"max_size", c.MaxSize, 1 << 30}, {"max_memory", c.MaxMemory, 1 << 30}, {"max_file", c.MaxFile, 1 << 30},
-		{"max_total", c.MaxTotal, 1 << 30}, {"max_processes", int64(c.MaxProcesses), 4096},
+		{"max_size", c.MaxSize, 1 << 30},
+		{"max_memory", c.MaxMemory, 1 << 30},
+		{"max_file", c.MaxFile, 1 << 30},
+		{"max_total", c.MaxTotal, 1 << 30},
+		{"max_processes", int64(c.MaxProcesses), 4096},
 	} {
 		if n.v < 1 || n.v > n.max {
 			return fmt.Errorf("evidence: %s is %d: want 1 to %d", n.name, n.v, n.max)

@@ -614,8 +614,11 @@ func TestParseVerify(t *testing.T) {
 	got := parseVerify("S.5....T.  c /etc/x.conf\nmissing     /usr/bin/ps\nmissing   c /etc/y (Permission denied)\n.......T.    /usr/bin/touched\n..5......    /a b\n.M....G..  g /run/x\n" +
 		"package x is not installed\nUnsatisfied dependencies for x:\n.........    relative\n")
 	want := []Difference{
-		{Path: "/etc/x.conf", What: "changed, size", Conf: true}, {Path: "/usr/bin/ps", What: "missing"}, {Path: "/etc/y", What: "missing", Conf: true},
-		{Path: "/a b", What: "changed"}, {Path: "/run/x", What: "mode, group"},
+		{Path: "/etc/x.conf", What: "changed, size", Conf: true},
+		{Path: "/usr/bin/ps", What: "missing"},
+		{Path: "/etc/y", What: "missing", Conf: true},
+		{Path: "/a b", What: "changed"},
+		{Path: "/run/x", What: "mode, group"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
