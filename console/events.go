@@ -28,11 +28,11 @@ func (s *Server) events() {
 	op.Description += " Each has an id, an event (incident, finding, action, sensor, drill, run, deadline, posture) and data as JSON. " +
 		"lost says how many this client could not take; reset that it was away for too long and must look at everything anew."
 	op.Responses = map[string]*huma.Response{"200": {Description: "The stream", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: "string"}}}}}
-	huma.Register(s.api, op, func(_ context.Context, in *eventsIn) (*huma.StreamResponse, error) {
+	huma.Register(s.api, op, func(ctx context.Context, in *eventsIn) (*huma.StreamResponse, error) {
 		if s.o.Feed == nil {
 			return nil, huma.Error404NotFound("nothing is told here")
 		}
-		c, missed, whole := s.o.Feed.join(in.Last)
+		c, missed, whole := s.o.Feed.join(access.Who(ctx), in.Last)
 		if c == nil {
 			return nil, huma.Error503ServiceUnavailable("too many streams are open")
 		}

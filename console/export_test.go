@@ -16,7 +16,7 @@ const FeedQueue = feedQueue
 
 // Overrun publishes n events to a client that takes none, and returns how many it is told to have lost.
 func (f *Feed) Overrun(n int) int {
-	c, _, _ := f.join("")
+	c, _, _ := f.join("", "")
 	for i := range n {
 		f.Publish("finding", i)
 	}

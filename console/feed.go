@@ -13,6 +13,7 @@ const (
 	feedRing   = 256 // events kept for who was away for a moment
 	feedQueue  = 64  // events that may wait for one client
 	maxClients = 64
+	maxOfOne   = 16 // of one person: nobody takes all the places
 )
 
 // An Event is one thing that happened, as streams tell it.
@@ -35,6 +36,7 @@ type Feed struct {
 }
 
 type client struct {
+	who   string
 	queue chan Event
 	lost  uint64 // since the client was last told; under Feed.mu
 }
@@ -102,14 +104,20 @@ func (f *Feed) Close() {
 }
 
 // join begins to listen. missed is what came after the event last; whole is false when that is not known any more, and the
-// client must look at everything anew. A nil client: there are too many, or the feed is closed.
-func (f *Feed) join(last string) (c *client, missed []Event, whole bool) {
+// client must look at everything anew. A nil client: there are too many, or too many of who, or the feed is closed.
+func (f *Feed) join(who, last string) (c *client, missed []Event, whole bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.closed || len(f.clients) >= maxClients {
+	own := 0
+	for c := range f.clients {
+		if c.who == who {
+			own++
+		}
+	}
+	if f.closed || len(f.clients) >= maxClients || own >= maxOfOne {
 		return nil, nil, false
 	}
-	c = &client{queue: make(chan Event, feedQueue)}
+	c = &client{who: who, queue: make(chan Event, feedQueue)}
 	f.clients[c] = true
 	select {
 	case f.wake <- struct{}{}:
