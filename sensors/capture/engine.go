@@ -96,7 +96,7 @@ func (e *engine) keep(b []byte) []byte {
 // frame takes one packet of a file.
 func (e *engine) frame(f *frame) {
 	e.begin(f.time)
-	if f.link != linkEthernet || !e.common(f.data, f.wire-len(f.data)) {
+	if f.link != linkEthernet || !e.common(f.data) {
 		e.link(f.link, f.data, f.wire-len(f.data))
 	}
 }

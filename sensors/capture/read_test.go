@@ -24,8 +24,14 @@ func TestKey(t *testing.T) {
 	var k key
 	k.set(protoTCP, one, addr{3, 4}, 5, 6)
 	for i, other := range []key{
-		{a: addr{0, 2}, b: k.b, ports: k.ports}, {a: addr{1, 0}, b: k.b, ports: k.ports}, {a: one, b: addr{1, 4}, ports: k.ports}, {a: one, b: addr{3, 0}, ports: k.ports}, {a: one, b: k.b, ports: k.ports + 1},
-		{a: addr{1, 2 ^ 8}, b: addr{3, 4 ^ 8}, ports: k.ports}, {a: addr{1 ^ 8, 2}, b: addr{3 ^ 8, 4}, ports: k.ports}, {a: addr{1 ^ 8, 2 ^ 8}, b: addr{3, 4}, ports: k.ports},
+		{a: addr{0, 2}, b: k.b, ports: k.ports},
+		{a: addr{1, 0}, b: k.b, ports: k.ports},
+		{a: one, b: addr{1, 4}, ports: k.ports},
+		{a: one, b: addr{3, 0}, ports: k.ports},
+		{a: one, b: k.b, ports: k.ports + 1},
+		{a: addr{1, 2 ^ 8}, b: addr{3, 4 ^ 8}, ports: k.ports},
+		{a: addr{1 ^ 8, 2}, b: addr{3 ^ 8, 4}, ports: k.ports},
+		{a: addr{1 ^ 8, 2 ^ 8}, b: addr{3, 4}, ports: k.ports},
 	} {
 		if k.same(&other) {
 			t.Errorf("%d: %+v is the same as %+v", i, other, k)

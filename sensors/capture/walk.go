@@ -45,18 +45,18 @@ func (e *engine) ethernet(b []byte, missing, depth int) {
 }
 
 // common walks a frame of the commonest shape, TCP over IPv4 without options or fragments, and returns false for any other.
-func (e *engine) common(b []byte, missing int) bool {
+func (e *engine) common(b []byte) bool {
 	if len(b) < 54 || b[12] != 0x08 || b[13] != 0 || b[14] != 0x45 || b[23] != protoTCP || (b[20]&0x3f|b[21]) != 0 {
 		return false
 	}
 	b = b[14:]
-	total, head := int(be16(b[2:])), int(b[32]>>4)*4
+	total, head, missing := int(be16(b[2:])), int(b[32]>>4)*4, 0
 	if total > len(b) {
 		missing = total - len(b)
 	} else if total < 40 {
 		return false
 	} else {
-		b, missing = b[:total], 0
+		b = b[:total]
 	}
 	if head < 20 || 20+head > len(b) {
 		return false
