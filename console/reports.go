@@ -19,16 +19,18 @@ type Reports interface {
 	Impact(ctx context.Context, incident string) (reports.Impact, error)
 }
 
-// reportForm says how a report is written.
-type reportForm struct {
+// ReportForm says how a report is written. Its name is exported because only then its fields are parameters.
+type ReportForm struct {
 	Format string `query:"format" enum:"html,md,json,pdf" default:"html"`
 	Lang   string `query:"lang" enum:"en,zh" default:"en"`
 }
 
 // page is a report: what a browser may do with it is nothing but show it.
 type page struct {
-	raw
-	Policy string `header:"Content-Security-Policy"`
+	Type        string `header:"Content-Type"`
+	Disposition string `header:"Content-Disposition"`
+	Policy      string `header:"Content-Security-Policy"`
+	Body        []byte
 }
 
 func (s *Server) reports() {
@@ -37,16 +39,16 @@ func (s *Server) reports() {
 	}
 	type incidentIn struct {
 		IncidentID
-		reportForm
+		ReportForm
 		Kind string `query:"kind" enum:"incident,review" default:"incident"`
 	}
 	huma.Register(s.api, operation(access.Analyst, http.MethodGet, "/incidents/{id}/report", "report", "The report of an incident, or its review after 72 hours"),
 		func(ctx context.Context, in *incidentIn) (*page, error) {
 			r, err := s.o.Reports.Report(ctx, in.ID, in.Kind)
-			return s.page(ctx, r, err, in.reportForm, in.Kind+"-"+in.ID)
+			return s.page(ctx, r, err, in.ReportForm, in.Kind+"-"+in.ID)
 		})
 	type monthIn struct {
-		reportForm
+		ReportForm
 		Month string `query:"month" pattern:"^[0-9]{4}-[0-9]{2}$" doc:"as 2026-11; not given: this month"`
 	}
 	huma.Register(s.api, operation(access.Analyst, http.MethodGet, "/reports/kpi", "kpi", "The figures of a month"), func(ctx context.Context, in *monthIn) (*page, error) {
@@ -59,7 +61,7 @@ func (s *Server) reports() {
 			}
 		}
 		r, err := s.o.Reports.Month(ctx, from)
-		return s.page(ctx, r, err, in.reportForm, "kpi-"+from.Format("2006-01"))
+		return s.page(ctx, r, err, in.ReportForm, "kpi-"+from.Format("2006-01"))
 	})
 	huma.Register(s.api, operation(access.Viewer, http.MethodGet, "/incidents/{id}/impact", "impact", "What an incident cost"), func(ctx context.Context, in *IncidentID) (*answer[reports.Impact], error) {
 		i, err := s.o.Reports.Impact(ctx, in.ID)
@@ -67,7 +69,7 @@ func (s *Server) reports() {
 	})
 }
 
-func (s *Server) page(ctx context.Context, r reports.Report, err error, form reportForm, name string) (*page, error) {
+func (s *Server) page(ctx context.Context, r reports.Report, err error, form ReportForm, name string) (*page, error) {
 	if err != nil {
 		return nil, s.fail(ctx, "report", err)
 	}
@@ -75,7 +77,7 @@ func (s *Server) page(ctx context.Context, r reports.Report, err error, form rep
 	if err := reports.Write(&b, r, form.Format, form.Lang); err != nil {
 		return nil, s.fail(ctx, "write a report", err)
 	}
-	p := &page{raw: raw{Type: reports.ContentType(form.Format), Body: b.Bytes()}, Policy: policy}
+	p := &page{Type: reports.ContentType(form.Format), Body: b.Bytes(), Policy: policy}
 	if form.Format == reports.HTML {
 		p.Policy = reports.HTMLPolicy()
 	} else {
