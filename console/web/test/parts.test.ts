@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { refresh } from "../src/api/list";
-import type { Action, Connection, Graph, Incident, IncidentFinding, Work } from "../src/api/types";
+import type { Action, Connection, Graph, GraphNode, Incident, IncidentFinding, Work } from "../src/api/types";
 import { draw } from "../src/parts/graph";
 import { blocks, section } from "../src/parts/doc";
 import { since } from "../src/parts/filters";
@@ -85,15 +85,16 @@ describe("long lists", () => {
 });
 
 describe("lineage", () => {
-  const node = (id: string) => ({ id, kind: "process", label: id });
+  const node = (id: string): GraphNode => ({ id, kind: "process", label: id, member: false });
+  const edge = (from: string, to: string) => ({ from, to, label: "started" });
   test("children stand to the right, parents between them", () => {
-    const g: Graph = { nodes: ["a", "b", "c"].map(node), edges: [{ from: "a", to: "b" }, { from: "a", to: "c" }] };
+    const g: Graph = { nodes: ["a", "b", "c"].map(node), edges: [edge("a", "b"), edge("a", "c")] };
     const at = Object.fromEntries(draw(g).nodes.map((n) => [n.id, n]));
     expect(at.b!.x).toBeGreaterThan(at.a!.x);
     expect(at.a!.y).toBe((at.b!.y + at.c!.y) / 2);
   });
   test("cycles, self-loops and edges to nowhere end", () => {
-    const g: Graph = { nodes: ["a", "b"].map(node), edges: [{ from: "a", to: "b" }, { from: "b", to: "a" }, { from: "a", to: "a" }, { from: "a", to: "gone" }] };
+    const g: Graph = { nodes: ["a", "b"].map(node), edges: [edge("a", "b"), edge("b", "a"), edge("a", "a"), edge("a", "gone")] };
     const d = draw(g);
     expect(d.nodes.length).toBe(2);
     expect(d.edges.length).toBe(2);

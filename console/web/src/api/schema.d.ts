@@ -112,6 +112,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/alerts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who is told of incidents, and what waits
+         * @description Needs the role analyst.
+         */
+        get: operations["alerts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/alerts/{name}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a test to an output now
+         * @description Needs the role admin.
+         */
+        post: operations["testAlert"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/audit-trail": {
         parameters: {
             query?: never;
@@ -201,9 +241,49 @@ export interface paths {
         };
         /**
          * What happens, as server-sent events
-         * @description Needs the role viewer. Each has an id, an event (incident, finding, action, sensor, drill, run, posture) and data as JSON. lost says how many this client could not take; reset that it was away for too long and must look at everything anew.
+         * @description Needs the role viewer. Each has an id, an event (incident, finding, action, sensor, drill, run, deadline, posture) and data as JSON. lost says how many this client could not take; reset that it was away for too long and must look at everything anew.
          */
         get: operations["events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/evidence": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What was collected, the last first
+         * @description Needs the role viewer.
+         */
+        get: operations["evidence"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/evidence/{id}/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Whether any bit of a collection was changed; asking is in its chain of custody
+         * @description Needs the role responder.
+         */
+        get: operations["verifyEvidence"];
         put?: never;
         post?: never;
         delete?: never;
@@ -412,6 +492,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/incidents/{id}/evidence": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Collect evidence of an incident, and sign it
+         * @description Needs the role responder.
+         */
+        post: operations["collectEvidence"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/incidents/{id}/graph": {
         parameters: {
             query?: never;
@@ -424,6 +524,26 @@ export interface paths {
          * @description Needs the role viewer.
          */
         get: operations["graph"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/incidents/{id}/impact": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What an incident cost
+         * @description Needs the role viewer.
+         */
+        get: operations["impact"];
         put?: never;
         post?: never;
         delete?: never;
@@ -486,6 +606,50 @@ export interface paths {
          * @description Needs the role analyst.
          */
         post: operations["reopen"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/incidents/{id}/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The report of an incident, or its review after 72 hours
+         * @description Needs the role analyst.
+         */
+        get: operations["report"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/incidents/{id}/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Runs of playbooks about an incident, the newest first
+         * @description Needs the role viewer.
+         */
+        get: operations["incidentRuns"];
+        put?: never;
+        /**
+         * Begin a playbook, or take up one that is proposed; or show what it would do
+         * @description Needs the role responder.
+         */
+        post: operations["startRun"];
         delete?: never;
         options?: never;
         head?: never;
@@ -676,6 +840,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Counters and gauges for Prometheus; a token of a viewer is enough
+         * @description Needs the role viewer.
+         */
+        get: operations["metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/modules": {
         parameters: {
             query?: never;
@@ -748,6 +932,46 @@ export interface paths {
          * @description Needs the role viewer.
          */
         get: operations["overview"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/playbooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What can be run about incidents
+         * @description Needs the role viewer.
+         */
+        get: operations["playbooks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/playbooks/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One playbook
+         * @description Needs the role viewer.
+         */
+        get: operations["playbook"];
         put?: never;
         post?: never;
         delete?: never;
@@ -840,6 +1064,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/reports/kpi": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The figures of a month
+         * @description Needs the role analyst.
+         */
+        get: operations["kpi"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/rules": {
         parameters: {
             query?: never;
@@ -854,6 +1098,86 @@ export interface paths {
         get: operations["rules"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * All runs of playbooks that are kept, the newest first
+         * @description Needs the role viewer.
+         */
+        get: operations["runs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/runs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One run
+         * @description Needs the role viewer.
+         */
+        get: operations["run"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/runs/{id}/decision": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Start or refuse a run that is proposed
+         * @description Needs the role responder.
+         */
+        post: operations["decideRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/runs/{id}/steps/{step}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Approve, refuse, or say done: of a step that waits
+         * @description Needs the role responder.
+         */
+        post: operations["decideStep"];
         delete?: never;
         options?: never;
         head?: never;
@@ -988,6 +1312,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/suppressions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What is hidden, why and how long, and what was
+         * @description Needs the role viewer.
+         */
+        get: operations["suppressions"];
+        put?: never;
+        /**
+         * Hide findings of one kind for a while; all that is given must hold
+         * @description Needs the role analyst.
+         */
+        post: operations["suppress"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/suppressions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Hide no more; it stays in the list as history
+         * @description Needs the role analyst.
+         */
+        delete: operations["unsuppress"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1036,6 +1404,23 @@ export interface components {
             /** @enum {string} */
             role: "viewer" | "analyst" | "responder" | "admin";
         };
+        AlertsStatus: {
+            error?: string;
+            /** Format: int64 */
+            expired: number;
+            /** Format: int64 */
+            lost: number;
+            name: string;
+            /** Format: int64 */
+            refused: number;
+            /** Format: int64 */
+            sent: number;
+            /** Format: date-time */
+            since?: string;
+            type: string;
+            /** Format: int64 */
+            waiting: number;
+        };
         BeginLoginByPasskeyRequest: {
             /** @description not needed: the passkey knows whose it is */
             name?: string;
@@ -1050,6 +1435,49 @@ export interface components {
             role?: "viewer" | "analyst" | "responder" | "admin";
             /** @description let passwords be tried again at once */
             unlock?: boolean;
+        };
+        CollectInBody: {
+            /** @description each process stands still while it is read */
+            hold?: boolean;
+            /**
+             * @description exec: executable mappings without a file; whole: all that is the process's own. Not given: what the configuration says
+             * @enum {string}
+             */
+            memory?: "none" | "exec" | "whole";
+            /** @description a directory, file or disk of this host to collect as well; needs the role admin */
+            path?: string;
+            why: string;
+        };
+        Collection: {
+            /** Format: int64 */
+            bytes: number;
+            /** Format: date-time */
+            done?: string;
+            error?: string;
+            host?: string;
+            id: string;
+            incident?: string;
+            memory?: string;
+            /** @description why it ended early */
+            partial?: string;
+            /** Format: int64 */
+            parts: number;
+            /** Format: int64 */
+            processes: number;
+            /**
+             * Format: int64
+             * @description things that were left out; the manifest says which and why
+             */
+            skipped: number;
+            /** Format: date-time */
+            started?: string;
+            /**
+             * @description open: it is being collected, or was cut off and is sealed at the next start
+             * @enum {string}
+             */
+            state: "sealed" | "open" | "unreadable";
+            who?: string;
+            why?: string;
         };
         Connection: {
             /** @description protocol, as the bytes tell */
@@ -1085,6 +1513,14 @@ export interface components {
             pod?: string;
             runtime?: string;
         };
+        CustodyEntry: {
+            detail?: string;
+            /** Format: date-time */
+            time: string;
+            /** @enum {string} */
+            what: "collected" | "viewed" | "verified" | "exported" | "expired";
+            who: string;
+        };
         Deadline: {
             /** Format: date-time */
             due: string;
@@ -1092,6 +1528,11 @@ export interface components {
             /** @enum {string} */
             state: "running" | "met" | "missed";
             what: string;
+        };
+        DecideInBody: {
+            /** @enum {string} */
+            decision: "approve" | "refuse" | "done";
+            note?: string;
         };
         DetectorHealth: {
             /** Format: int64 */
@@ -1245,6 +1686,7 @@ export interface components {
             notes?: components["schemas"]["Note"][];
             /** Format: date-time */
             opened: string;
+            related?: components["schemas"]["Relation"][];
             root?: string;
             /** Format: double */
             score: number;
@@ -1303,6 +1745,30 @@ export interface components {
             /** Format: date-time */
             updated: string;
         };
+        IncidentsSuppression: {
+            /** Format: int64 */
+            count: number;
+            /** Format: date-time */
+            created: string;
+            /** Format: date-time */
+            ended?: string;
+            ended_by?: string;
+            even_critical?: boolean;
+            /** Format: date-time */
+            expires: string;
+            id: string;
+            /** Format: date-time */
+            last?: string;
+            package?: string;
+            path?: string;
+            reason: string;
+            rule?: string;
+            sha256?: string;
+            /** Format: int64 */
+            spared?: number;
+            subject?: string;
+            who: string;
+        };
         Link: {
             account: string;
             /** Format: date-time */
@@ -1315,6 +1781,11 @@ export interface components {
         };
         ListAction: {
             items: components["schemas"]["Action"][];
+            /** @description pass it as after for the next page; absent on the last */
+            next?: string;
+        };
+        ListCollection: {
+            items: components["schemas"]["Collection"][];
             /** @description pass it as after for the next page; absent on the last */
             next?: string;
         };
@@ -1356,6 +1827,11 @@ export interface components {
         ListPasskey: {
             items: components["schemas"]["Passkey"][];
         };
+        ListPlaybook: {
+            items: components["schemas"]["PlaybooksPlaybook"][];
+            /** @description pass it as after for the next page; absent on the last */
+            next?: string;
+        };
         ListPostureRepair: {
             items: components["schemas"]["PostureRepair"][];
             /** @description pass it as after for the next page; absent on the last */
@@ -1371,13 +1847,28 @@ export interface components {
             /** @description pass it as after for the next page; absent on the last */
             next?: string;
         };
+        ListRun: {
+            items: components["schemas"]["PlaybooksRun"][];
+            /** @description pass it as after for the next page; absent on the last */
+            next?: string;
+        };
         ListSetting: {
             items: components["schemas"]["Setting"][];
             /** @description pass it as after for the next page; absent on the last */
             next?: string;
         };
+        ListStatus: {
+            items: components["schemas"]["AlertsStatus"][];
+            /** @description pass it as after for the next page; absent on the last */
+            next?: string;
+        };
         ListStoredFinding: {
             items: components["schemas"]["StoredFinding"][];
+            /** @description pass it as after for the next page; absent on the last */
+            next?: string;
+        };
+        ListSuppression: {
+            items: components["schemas"]["IncidentsSuppression"][];
             /** @description pass it as after for the next page; absent on the last */
             next?: string;
         };
@@ -1479,6 +1970,8 @@ export interface components {
             sha256?: string;
             /** Format: date-time */
             since?: string;
+            /** Format: int32 */
+            uid?: number;
             weak?: boolean;
         };
         ModuleDoc: {
@@ -1549,9 +2042,15 @@ export interface components {
                     [key: string]: number;
                 };
             };
+            /** @description the earliest first */
             deadlines: components["schemas"]["Deadline"][];
             host: string;
             lost: components["schemas"]["LostEvents"];
+            /**
+             * Format: int64
+             * @description beyond those in deadlines
+             */
+            more_deadlines?: number;
             posture?: components["schemas"]["PostureSummary"];
             /** @enum {string} */
             respond: "observe" | "contain" | "kill";
@@ -1575,6 +2074,135 @@ export interface components {
             publicKey: {
                 [key: string]: unknown;
             };
+        };
+        PlaybooksAct: {
+            action: components["schemas"]["Action"];
+            again?: boolean;
+            /** Format: int64 */
+            attempt: number;
+            /** Format: date-time */
+            ended?: string;
+            error?: string;
+            receipt?: components["schemas"]["Receipt"];
+        };
+        PlaybooksDeadlines: {
+            isolated?: string;
+            report?: string;
+            review?: string;
+        };
+        PlaybooksDecision: {
+            decision: string;
+            note?: string;
+            /** Format: date-time */
+            time: string;
+            who: string;
+        };
+        PlaybooksEvent: {
+            detail?: {
+                [key: string]: string;
+            };
+            id: string;
+            target: string;
+            /** Format: date-time */
+            time: string;
+            what: string;
+            who: string;
+            why?: string;
+        };
+        PlaybooksJump: {
+            /** Format: date-time */
+            at: string;
+            by: string;
+        };
+        PlaybooksPick: {
+            op: string;
+            responder: string;
+            target?: string;
+        };
+        PlaybooksPlaybook: {
+            deadlines?: components["schemas"]["PlaybooksDeadlines"];
+            description?: string;
+            name: string;
+            steps: components["schemas"]["PlaybooksStep"][];
+            technique?: string[];
+            title: string;
+            trigger?: components["schemas"]["PlaybooksTrigger"];
+        };
+        PlaybooksPreview: {
+            actions?: components["schemas"]["Action"][];
+            step: components["schemas"]["PlaybooksStep"];
+            why?: string;
+            would: string;
+        };
+        PlaybooksRun: {
+            auto?: boolean;
+            /** Format: date-time */
+            ended?: string;
+            id: string;
+            incident: string;
+            jumps?: components["schemas"]["PlaybooksJump"][];
+            /** Format: int64 */
+            next: number;
+            /** Format: date-time */
+            opened: string;
+            outbox?: components["schemas"]["PlaybooksEvent"][];
+            playbook: components["schemas"]["PlaybooksPlaybook"];
+            /** Format: int64 */
+            seq: number;
+            /** Format: date-time */
+            started: string;
+            state: string;
+            steps: components["schemas"]["PlaybooksStepRun"][];
+            who: string;
+            why: string;
+        };
+        PlaybooksStep: {
+            action?: components["schemas"]["PlaybooksPick"];
+            deadline?: string;
+            description?: string;
+            id: string;
+            kind: string;
+            meets?: string;
+            on_failure?: string;
+            timeout?: string;
+            title: string;
+            when?: components["schemas"]["PlaybooksWhen"];
+            without_evidence?: boolean;
+        };
+        PlaybooksStepRun: {
+            actions?: components["schemas"]["PlaybooksAct"][];
+            decisions?: components["schemas"]["PlaybooksDecision"][];
+            /** Format: date-time */
+            due?: string;
+            /** Format: date-time */
+            ended?: string;
+            id: string;
+            note?: string;
+            shown?: components["schemas"]["Action"][];
+            /** Format: date-time */
+            started?: string;
+            state: string;
+            /** Format: int64 */
+            told?: number;
+        };
+        PlaybooksTrigger: {
+            programs?: string[];
+            rules?: string[];
+            /** Format: double */
+            score?: number;
+            /** @enum {string} */
+            severity?: "info" | "low" | "medium" | "high" | "critical";
+            start?: string;
+        };
+        PlaybooksWhen: {
+            container?: boolean;
+            done?: string[];
+            not_done?: string[];
+            rules?: string[];
+            /** Format: double */
+            score?: number;
+            /** @enum {string} */
+            severity?: "info" | "low" | "medium" | "high" | "critical";
         };
         PostureCheck: {
             advice?: string;
@@ -1653,6 +2281,11 @@ export interface components {
             /** Format: int64 */
             start: number;
         };
+        ProposalInBody: {
+            /** @enum {string} */
+            decision: "approve" | "refuse";
+            note?: string;
+        };
         Receipt: {
             action: components["schemas"]["Action"];
             /** Format: date-time */
@@ -1670,9 +2303,42 @@ export interface components {
             who: string;
             why: string;
         };
+        Relation: {
+            back?: boolean;
+            incident: string;
+            /** Format: date-time */
+            time: string;
+            why: string;
+        };
         RepairInBody: {
             id: string;
             why?: string;
+        };
+        ReportsImpact: {
+            /** Format: double */
+            cloud_cost: number;
+            /** Format: double */
+            cpu_hours: number;
+            /** Format: double */
+            energy_cost: number;
+            /** Format: double */
+            kwh: number;
+            kwh_source: string;
+            measured: boolean;
+            prices: components["schemas"]["ReportsPrices"];
+            /** Format: double */
+            share: number;
+            /** Format: double */
+            stalled: number;
+        };
+        ReportsPrices: {
+            /** Format: double */
+            cpu_hour: number;
+            currency: string;
+            /** Format: double */
+            kwh: number;
+            /** Format: double */
+            watts_per_cpu: number;
         };
         RuleDoc: {
             advice?: string;
@@ -1729,6 +2395,17 @@ export interface components {
             key: string;
             secret?: boolean;
             value: string;
+        };
+        StartInBody: {
+            /** @description only show what would be done */
+            dry_run?: boolean;
+            playbook: string;
+            why?: string;
+        };
+        StartOut: {
+            /** @description of a dry run: what would become of each step */
+            preview?: components["schemas"]["PlaybooksPreview"][];
+            run?: components["schemas"]["PlaybooksRun"];
         };
         Stolen: {
             /** Format: double */
@@ -1794,6 +2471,22 @@ export interface components {
             server?: string;
             type: string;
         };
+        SuppressInBody: {
+            /** @description hide critical findings, too */
+            even_critical?: boolean;
+            /** Format: date-time */
+            expires: string;
+            /** @description as dpkg:openssl */
+            package?: string;
+            /** @description ending in a slash: all below */
+            path?: string;
+            reason: string;
+            /** @description ending in a slash: every rule of that prefix */
+            rule?: string;
+            sha256?: string;
+            /** @description id of the subject, HOST:PORT of a flow, or id of a container */
+            subject?: string;
+        };
         TextBody: {
             text: string;
         };
@@ -1842,6 +2535,22 @@ export interface components {
         };
         UndoInBody: {
             why: string;
+        };
+        Verification: {
+            /** Format: int64 */
+            bytes: number;
+            custody: components["schemas"]["CustodyEntry"][];
+            /** @description its parts were removed when their time was over */
+            expired?: boolean;
+            /** @description what is not as it was when it was sealed */
+            faults: string[];
+            id: string;
+            /** @description fingerprint of the key that signed */
+            key: string;
+            ok: boolean;
+            partial?: string;
+            /** Format: int64 */
+            parts: number;
         };
         WhyBody: {
             /** @description kept with the incident */
@@ -2092,7 +2801,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: never;
-            path?: never;
+            path: {
+                name: string;
+            };
             cookie?: never;
         };
         requestBody: {
@@ -2346,6 +3057,100 @@ export interface operations {
             };
         };
     };
+    alerts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListStatus"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    testAlert: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     auditTrail: {
         parameters: {
             query?: {
@@ -2533,9 +3338,72 @@ export interface operations {
             };
         };
     };
+    evidence: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListCollection"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    verifyEvidence: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Verification"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     findings: {
         parameters: {
             query?: {
+                /** @description next of the page before */
+                after?: string;
+                limit?: number;
                 /** @description open, contained, closed; several by comma */
                 state?: string[] | null;
                 /** @description this or worse */
@@ -2669,6 +3537,9 @@ export interface operations {
     incidents: {
         parameters: {
             query?: {
+                /** @description next of the page before */
+                after?: string;
+                limit?: number;
                 /** @description open, contained, closed; several by comma */
                 state?: string[] | null;
                 /** @description this or worse */
@@ -2711,6 +3582,21 @@ export interface operations {
     exportIncidents: {
         parameters: {
             query?: {
+                /** @description next of the page before */
+                after?: string;
+                limit?: number;
+                /** @description open, contained, closed; several by comma */
+                state?: string[] | null;
+                /** @description this or worse */
+                severity?: "info" | "low" | "medium" | "high" | "critical";
+                host?: string;
+                /** @description of one of its findings; ending in a slash: every rule of that prefix */
+                rule?: string;
+                subject?: string;
+                since?: string;
+                until?: string;
+                /** @description in a name, path, title, rule or id */
+                text?: string;
                 /** @description every one, without pages */
                 all?: boolean;
             };
@@ -2776,7 +3662,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: never;
-            path?: never;
+            path: {
+                /** @description or a beginning of it that no other has */
+                id: string;
+            };
             cookie?: never;
         };
         requestBody: {
@@ -2845,7 +3734,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: never;
-            path?: never;
+            path: {
+                /** @description or a beginning of it that no other has */
+                id: string;
+            };
             cookie?: never;
         };
         requestBody: {
@@ -2914,7 +3806,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: never;
-            path?: never;
+            path: {
+                /** @description or a beginning of it that no other has */
+                id: string;
+            };
             cookie?: never;
         };
         requestBody: {
@@ -2930,6 +3825,78 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Incident"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    collectEvidence: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description or a beginning of it that no other has */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CollectInBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Receipt"];
                 };
             };
             /** @description Forbidden */
@@ -3011,11 +3978,46 @@ export interface operations {
             };
         };
     };
+    impact: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description or a beginning of it that no other has */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReportsImpact"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     addNote: {
         parameters: {
             query?: never;
             header?: never;
-            path?: never;
+            path: {
+                /** @description or a beginning of it that no other has */
+                id: string;
+            };
             cookie?: never;
         };
         requestBody: {
@@ -3116,7 +4118,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: never;
-            path?: never;
+            path: {
+                /** @description or a beginning of it that no other has */
+                id: string;
+            };
             cookie?: never;
         };
         requestBody: {
@@ -3132,6 +4137,145 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Incident"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    report: {
+        parameters: {
+            query?: {
+                kind?: "incident" | "review";
+            };
+            header?: never;
+            path: {
+                /** @description or a beginning of it that no other has */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "Content-Security-Policy"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string;
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    incidentRuns: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description or a beginning of it that no other has */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListRun"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    startRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description or a beginning of it that no other has */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StartInBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StartOut"];
                 };
             };
             /** @description Forbidden */
@@ -3217,7 +4361,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: never;
-            path?: never;
+            path: {
+                /** @description or a beginning of it that no other has */
+                id: string;
+            };
             cookie?: never;
         };
         requestBody: {
@@ -3819,6 +4966,37 @@ export interface operations {
             };
         };
     };
+    metrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "Content-Disposition"?: string;
+                    "Content-Type"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string;
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     modules: {
         parameters: {
             query?: {
@@ -3929,6 +5107,66 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["OverviewOut"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    playbooks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListPlaybook"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    playbook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlaybooksPlaybook"];
                 };
             };
             /** @description Error */
@@ -4164,6 +5402,39 @@ export interface operations {
             };
         };
     };
+    kpi: {
+        parameters: {
+            query?: {
+                /** @description as 2026-11; not given: this month */
+                month?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "Content-Security-Policy"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string;
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     rules: {
         parameters: {
             query?: never;
@@ -4184,6 +5455,209 @@ export interface operations {
             };
             /** @description Error */
             default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    runs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListRun"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlaybooksRun"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    decideRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProposalInBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlaybooksRun"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    decideStep: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                step: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DecideInBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlaybooksRun"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4635,6 +6109,171 @@ export interface operations {
             };
             /** @description Error */
             default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    suppressions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListSuppression"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    suppress: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SuppressInBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IncidentsSuppression"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    unsuppress: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IncidentsSuppression"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -34,9 +34,12 @@ export const en = {
   } as Terms,
   ops: {
     freeze: "Freeze", thaw: "Thaw", kill: "Kill", quarantine: "Quarantine", block: "Block", isolate: "Isolate the host", release: "Release",
-    repair: "Repair", collect: "Collect evidence", "stop-job": "Stop the job", "stop-container": "Stop the container",
-    "pause-container": "Pause the container", "remove-hook": "Remove the hook", "disable-cron": "Disable the cron line",
-    "disable-unit": "Disable the unit", "restore-file": "Restore the file", "verify-package": "Verify the package",
+    repair: "Repair", offline: "Cut its network", collect: "Collect evidence", "stop-job": "Stop the job", "stop-container": "Stop the container",
+    "pause-container": "Pause the container", "remove-container": "Remove the container", "disable-hook": "Disable the hook", "disable-cron": "Disable the cron line",
+    "disable-unit": "Disable the unit", "remove-preload": "Remove the preload line", "remove-key": "Remove the login key", "clean-profile": "Clean the profile",
+    "deregister-service": "Deregister the service", "deregister-check": "Deregister the check", "expire-password": "Expire the password", "lock-account": "Lock the account",
+    "revoke-key": "Revoke the key", "clean-known-hosts": "Clean known_hosts", "rotate-credentials": "List what to rotate", "restore-file": "Restore the file",
+    "verify-package": "Verify the package", "check-service": "Check the service",
   } as Terms,
   policy: {
     title: "Policy:",
@@ -69,7 +72,7 @@ export const en = {
   login: {
     title: "Log in", name: "Name", password: "Password", enter: "Log in", passkey: "Log in with a passkey", passkeyFailed: "The passkey was not accepted, or you cancelled.",
     byLink: "Logging in by your link…", out: "Log out", first: "First time? When it starts, minewarden prints a link that lets you in once. Where it runs as a service:",
-    firstCommand: "journalctl -u minewarden -g login",
+    firstCommand: "journalctl -u minewarden -g login", lockedOut: "Locked out? On the machine itself, as root:", lockedOutCommand: "minewarden account link NAME",
     noMeans: "You came by a link that works once.", noMeansHint: "Set a password or add a passkey now, or you will not get in again.",
   },
   filters: {
@@ -99,9 +102,9 @@ export const en = {
   },
   findings: { claim: "Claim", count: "Times", last: "Last seen", none: "No findings" },
   incident: {
-    onPage: "On this page", id: "Incident id", subject: (kind: string) => kind, opened: "Opened", take: "Assign to me", unassign: "Give it back",
+    onPage: "On this page", back: "It came back.", related: "Has to do with:", id: "Incident id", subject: (kind: string) => kind, opened: "Opened", take: "Assign to me", unassign: "Give it back",
     close: "Close", reopen: "Open again", print: "Print",
-    closeHint: "Say why: solved, false alarm, wanted. A new finding about the same subject opens it again.", closed: "The incident is closed.", reopened: "The incident is open again.",
+    closeHint: "A new finding about the same subject opens it again.", was: "What it was", verdicts: { true_positive: "an attack", false_positive: "a false alarm", authorised: "wanted by us" }, closed: "The incident is closed.", reopened: "The incident is open again.",
     parts: {
       answers: "In short", story: "Story", evidence: "Evidence", lineage: "Lineage", actions: "Actions", runs: "Playbooks", notes: "Notes", impact: "Impact", reports: "Reports",
     },
@@ -111,7 +114,7 @@ export const en = {
     times: (n: string) => `(${n} times)`, more: (n: string) => `and ${n} more kinds of findings below`, lineage: "Started as",
     alive: (n: string, c: number) => `${n} of its processes still run${c === 1 ? "s" : ""}.`,
     kinds: (n: number, names: string) => `${n} independent kind${s(n)} of evidence: ${names}`,
-    nothingDone: "Nothing yet.", nothingHolds: "What was done has been taken back.", by: (who: string) => `by ${who}`,
+    book: (title: string) => `Playbook: ${title}`, bookWaits: "waits for you", nothingDone: "Nothing yet.", nothingHolds: "What was done has been taken back.", by: (who: string) => `by ${who}`,
     noUndo: "What was done cannot be taken back.", nothingToUndo: "There is nothing to undo.", undoOf: (op: string) => `Undo: ${op}`,
     nextClosed: "Nothing: it is closed. A new finding opens it again.", nextContained: "Its processes do no more harm. Find how they came in, then close.",
   },
@@ -140,7 +143,8 @@ export const en = {
     verbs: { started: "started", runs: "runs", did: "did", "talked to": "talked to", "has to do with": "has to do with" } as Terms,
   },
   runs: {
-    none: "No playbook is at work.", choose: "Start a playbook", chooseFirst: "Choose a playbook first.", start: "Start", dry: "Dry run",
+    none: "No playbook is at work.", preview: "What would happen",
+    would: { run: "would be done", wait: "would wait for you", skip: "would be skipped", refuse: "would be refused", fail: "would fail" } as Terms, choose: "Start a playbook", chooseFirst: "Choose a playbook first.", start: "Start", dry: "Dry run",
     dryHint: "Shows each step and does nothing.", startHint: "Steps by approval and by hand wait for you.",
     states: { proposed: "proposed", running: "running", waiting: "waits for you", done: "done", failed: "failed", refused: "refused" } as Terms,
     stepStates: {
@@ -150,11 +154,17 @@ export const en = {
     decided: { approve: "approved", refuse: "refused", done: "did it" } as Terms,
   },
   notes: { none: "No notes.", add: "Add a note", save: "Save the note" },
-  impact: { cpu: "CPU time", energy: "Energy", cost: "Cost", slowdown: "Slow-down", sources: "Where the figures come from" },
+  impact: {
+    cpu: "CPU time", energy: "Energy", cost: "Energy cost", rented: "If rented", share: "Of all CPU time", slowdown: "Others waited", sources: "Where this comes from",
+    slowdownHint: (p: string) => `in ${p} of that time something waited for a CPU`, notMeasured: "Not measured: its processes ended before, or it is no process.",
+    energyFrom: { rapl: "Energy: measured by the processor (RAPL).", model: "Energy: a model, for this machine does not measure it:" } as Terms,
+    model: (w: string) => `${w} W for each busy CPU above idle.`, prices: (kwh: string, hour: string) => `Prices: ${kwh} a kWh, ${hour} an hour of a CPU.`,
+  },
   reports: { kinds: { incident: "Incident report", review: "72-hour review" }, monthly: "Figures of this month" },
   kept: {
     title: "Collected evidence", none: "None yet. Collect it before anything is killed.", collect: "Collect evidence", begun: "Evidence was collected.", verify: "Verify",
-    whole: "unchanged", broken: "CHANGED:", memory: "Memory",
+    whole: "unchanged", broken: "CHANGED:", states: { sealed: "sealed", open: "being collected", unreadable: "unreadable" }, holds: (n: number, size: string) => `${n} part${s(n)}, ${size}`,
+    skipped: (n: number) => `${n} not read`, memory: "Memory",
     memories: { exec: "executable memory", whole: "all memory, to a limit", none: "no memory" },
   },
   host: {
@@ -220,6 +230,10 @@ export const en = {
       viewer: "Reads everything but settings, accounts and the audit trail.", analyst: "Also writes notes, assigns, closes, suppresses and reports.",
       responder: "Also acts, undoes, repairs, runs playbooks and drills, and reads the audit trail.", admin: "Also sees settings and manages accounts.",
     },
+  },
+  alerts: {
+    title: "Alerts out", none: "Nobody is told outside of this console. Outputs are set in the configuration file.", test: "Send a test", tested: "The test was sent.",
+    counts: (sent: string, waiting: string, lost: string) => `${sent} sent, ${waiting} waiting, ${lost} given up`,
   },
   settings: {
     look: "How it looks", language: "Language", oldPassword: "Present password", newPassword: "New password", passwordHint: (n: number) => `At least ${n} characters. Length matters, signs do not.`,

@@ -26,9 +26,12 @@ export const zh: Messages = {
   subjects: { process: "进程", container: "容器", flow: "连接", file: "文件", url: "地址", host: "主机", service: "服务", account: "账户" },
   ops: {
     freeze: "冻结", thaw: "解冻", kill: "终止", quarantine: "隔离文件", block: "阻断", isolate: "隔离主机", release: "解除",
-    repair: "修复", collect: "收集证据", "stop-job": "停止作业", "stop-container": "停止容器",
-    "pause-container": "暂停容器", "remove-hook": "移除钩子", "disable-cron": "停用 cron 行",
-    "disable-unit": "停用单元", "restore-file": "恢复文件", "verify-package": "校验软件包",
+    repair: "修复", offline: "切断其网络", collect: "收集证据", "stop-job": "停止作业", "stop-container": "停止容器",
+    "pause-container": "暂停容器", "remove-container": "删除容器", "disable-hook": "停用钩子", "disable-cron": "停用 cron 行",
+    "disable-unit": "停用单元", "remove-preload": "移除预加载行", "remove-key": "移除登录密钥", "clean-profile": "清理配置文件",
+    "deregister-service": "注销服务", "deregister-check": "注销检查", "expire-password": "使密码过期", "lock-account": "锁定账户",
+    "revoke-key": "吊销密钥", "clean-known-hosts": "清理 known_hosts", "rotate-credentials": "列出需更换的凭据", "restore-file": "恢复文件",
+    "verify-package": "校验软件包", "check-service": "检查服务",
   },
   policy: {
     title: "策略：",
@@ -56,7 +59,7 @@ export const zh: Messages = {
   login: {
     title: "登录", name: "用户名", password: "密码", enter: "登录", passkey: "使用通行密钥登录", passkeyFailed: "通行密钥未被接受，或您已取消。",
     byLink: "正在通过链接登录…", out: "退出", first: "第一次使用？minewarden 启动时会打印一个一次性登录链接。作为服务运行时：",
-    firstCommand: "journalctl -u minewarden -g login",
+    firstCommand: "journalctl -u minewarden -g login", lockedOut: "无法登录？请在该机器上以 root 运行：", lockedOutCommand: "minewarden account link NAME",
     noMeans: "您是通过一次性链接登录的。", noMeansHint: "请立即设置密码或添加通行密钥，否则将无法再次登录。",
   },
   filters: {
@@ -86,9 +89,9 @@ export const zh: Messages = {
   },
   findings: { claim: "结论", count: "次数", last: "最近出现", none: "没有发现" },
   incident: {
-    onPage: "本页内容", id: "事件编号", subject: (kind) => kind, opened: "开始于", take: "由我负责", unassign: "不再负责",
+    onPage: "本页内容", back: "它又回来了。", related: "相关事件：", id: "事件编号", subject: (kind) => kind, opened: "开始于", take: "由我负责", unassign: "不再负责",
     close: "关闭", reopen: "重新打开", print: "打印",
-    closeHint: "请说明原因：已解决、误报或本来就允许。同一对象有新发现时会重新打开。", closed: "事件已关闭。", reopened: "事件已重新打开。",
+    closeHint: "同一对象有新发现时会重新打开。", was: "事件性质", verdicts: { true_positive: "攻击", false_positive: "误报", authorised: "经我们允许" }, closed: "事件已关闭。", reopened: "事件已重新打开。",
     parts: { answers: "概要", story: "经过", evidence: "证据", lineage: "谱系", actions: "操作", runs: "处置剧本", notes: "备注", impact: "影响", reports: "报告" },
   },
   answers: {
@@ -96,7 +99,7 @@ export const zh: Messages = {
     times: (n) => `（${n} 次）`, more: (n) => `下方还有 ${n} 类发现`, lineage: "启动路径",
     alive: (n) => `其中 ${n} 个进程仍在运行。`,
     kinds: (n, names) => `${n} 类相互独立的证据：${names}`,
-    nothingDone: "尚未采取措施。", nothingHolds: "已采取的措施都已撤销。", by: (who) => `执行者：${who}`,
+    book: (title) => `剧本：${title}`, bookWaits: "等待您", nothingDone: "尚未采取措施。", nothingHolds: "已采取的措施都已撤销。", by: (who) => `执行者：${who}`,
     noUndo: "已采取的措施无法撤销。", nothingToUndo: "没有需要撤销的内容。", undoOf: (op) => `撤销：${op}`,
     nextClosed: "无需操作：事件已关闭。有新发现时会重新打开。", nextContained: "相关进程已无法继续造成损害。请查明入侵途径，然后关闭事件。",
   },
@@ -123,7 +126,8 @@ export const zh: Messages = {
     verbs: { started: "启动了", runs: "运行", did: "执行了", "talked to": "通信", "has to do with": "相关" },
   },
   runs: {
-    none: "没有正在执行的剧本。", choose: "启动剧本", chooseFirst: "请先选择剧本。", start: "启动", dry: "试运行",
+    none: "没有正在执行的剧本。", preview: "将会发生什么",
+    would: { run: "将执行", wait: "将等待您", skip: "将跳过", refuse: "将被拒绝", fail: "将失败" }, choose: "启动剧本", chooseFirst: "请先选择剧本。", start: "启动", dry: "试运行",
     dryHint: "只显示每一步，不执行。", startHint: "需要批准和人工完成的步骤会等待您。",
     states: { proposed: "已建议", running: "进行中", waiting: "等待您", done: "完成", failed: "失败", refused: "已拒绝" },
     stepStates: { pending: "待执行", waiting: "等待您", approved: "已批准", doing: "执行中", done: "完成", skipped: "已跳过", refused: "已拒绝", failed: "失败", timeout: "超时" },
@@ -131,11 +135,17 @@ export const zh: Messages = {
     decided: { approve: "已批准", refuse: "已拒绝", done: "已完成" },
   },
   notes: { none: "没有备注。", add: "添加备注", save: "保存备注" },
-  impact: { cpu: "CPU 时间", energy: "电能", cost: "费用", slowdown: "性能下降", sources: "数据来源" },
+  impact: {
+    cpu: "CPU 时间", energy: "电能", cost: "电费", rented: "按租用计", share: "占全部 CPU 时间", slowdown: "其他任务等待", sources: "数据来源",
+    slowdownHint: (p) => `其中 ${p} 的时间有任务在等待 CPU`, notMeasured: "未测量：进程在测量前已结束，或对象不是进程。",
+    energyFrom: { rapl: "电能：由处理器测量（RAPL）。", model: "电能：此机器无法测量，按模型估算：" },
+    model: (w) => `每个繁忙 CPU 比空闲多 ${w} 瓦。`, prices: (kwh, hour) => `单价：每千瓦时 ${kwh}，每 CPU 小时 ${hour}。`,
+  },
   reports: { kinds: { incident: "事件报告", review: "72 小时复盘" }, monthly: "本月指标" },
   kept: {
     title: "已收集的证据", none: "尚无。请在终止任何进程之前收集。", collect: "收集证据", begun: "证据已收集。", verify: "校验",
-    whole: "未被改动", broken: "已被改动：", memory: "内存",
+    whole: "未被改动", broken: "已被改动：", states: { sealed: "已封存", open: "正在收集", unreadable: "无法读取" }, holds: (n, size) => `${n} 部分，${size}`,
+    skipped: (n) => `${n} 项未读取`, memory: "内存",
     memories: { exec: "可执行内存", whole: "全部内存（有上限）", none: "不含内存" },
   },
   host: {
@@ -201,6 +211,10 @@ export const zh: Messages = {
       viewer: "可查看除设置、账户和审计日志之外的全部内容。", analyst: "还可写备注、分派、关闭、抑制和生成报告。",
       responder: "还可执行和撤销措施、修复、运行剧本和演练，并查看审计日志。", admin: "还可查看设置并管理账户。",
     },
+  },
+  alerts: {
+    title: "对外告警", none: "没有配置对外告警。请在配置文件中设置输出。", test: "发送测试", tested: "测试已发送。",
+    counts: (sent, waiting, lost) => `已发送 ${sent}，等待 ${waiting}，放弃 ${lost}`,
   },
   settings: {
     look: "显示", language: "语言", oldPassword: "当前密码", newPassword: "新密码", passwordHint: (n) => `至少 ${n} 个字符。长度最重要，不要求特殊符号。`,

@@ -2,7 +2,7 @@ import "../styles/lists.css";
 import { Link } from "react-router";
 import { useLive } from "../api/events";
 import { useList } from "../api/list";
-import type { IncidentFinding } from "../api/types";
+import type { StoredFinding } from "../api/types";
 import { useT } from "../i18n";
 import type { Messages } from "../i18n/en";
 import { Search, Select, useFilters } from "../parts/filters";
@@ -16,14 +16,9 @@ import { severities } from "./incidents";
 const names = ["severity", "rule", "subject", "text", "since"] as const;
 const preset = {};
 
-interface Row extends IncidentFinding {
-  incident: string;
-  seq: number;
-}
+const id = (r: StoredFinding) => `${r.incident} ${r.seq}`;
 
-const id = (r: Row) => `${r.incident} ${r.seq}`;
-
-function columns(t: Messages): Column<Row>[] {
+function columns(t: Messages): Column<StoredFinding>[] {
   return [
     { key: "severity", head: t.words.severity, cell: (r) => <SeverityMark value={r.severity} /> },
     {
@@ -51,7 +46,7 @@ export default function Findings() {
   const t = useT();
   const filters = useFilters(names, preset);
   const live = useLive("finding");
-  const list = useList<Row>(`/findings${filters.query ? `?${filters.query}` : ""}`, id, live);
+  const list = useList<StoredFinding>(`/findings${filters.query ? `?${filters.query}` : ""}`, id, live);
   return (
     <Page title={t.nav.findings}>
       <form className="filters" role="search" onSubmit={(e) => e.preventDefault()}>

@@ -93,6 +93,10 @@ export default function Login() {
         <p>
           <code>{t.login.firstCommand}</code>
         </p>
+        <p className="dim">{t.login.lockedOut}</p>
+        <p>
+          <code>{t.login.lockedOutCommand}</code>
+        </p>
         <Choice />
       </form>
     </main>

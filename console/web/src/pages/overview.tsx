@@ -7,6 +7,7 @@ import { base, query } from "../api/client";
 import { Due } from "../parts/due";
 import { duration, money, number, percent } from "../parts/format";
 import { SeverityMark, StateMark, Sure } from "../parts/marks";
+import { useAuth } from "../parts/session";
 import { Empty, Page, Show } from "../parts/states";
 import { Ago, Raw } from "../parts/text";
 import { severities } from "./incidents";
@@ -150,6 +151,7 @@ function Deadlines({ o }: { o: Data }) {
           ))}
         </ul>
       )}
+      {!!o.more_deadlines && <p className="dim">{t.story.rest(o.more_deadlines)}</p>}
     </section>
   );
 }
@@ -182,7 +184,9 @@ function Health({ o }: { o: Data }) {
 function Monthly() {
   const t = useT();
   const lang = useLanguage();
+  const { can } = useAuth();
   const month = new Date().toISOString().slice(0, 7);
+  if (!can("analyst")) return null;
   return (
     <section aria-labelledby="kpi-h">
       <h2 id="kpi-h">{t.reports.monthly}</h2>

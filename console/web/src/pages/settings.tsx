@@ -2,9 +2,10 @@ import { useState, type FormEvent } from "react";
 import { invalidate, useData } from "../api/cache";
 import { ApiError, del, post, put } from "../api/client";
 import { register, supported } from "../api/passkey";
-import type { Items, Passkey, Role, Setting, Token } from "../api/types";
+import type { AlertStatus, Items, Passkey, Role, Setting, Token } from "../api/types";
 import { languages, setLanguage, useLanguage, useT } from "../i18n";
-import { Ask } from "../parts/act";
+import { Act, Ask } from "../parts/act";
+import { number } from "../parts/format";
 import { Failed, Page, Show } from "../parts/states";
 import { may, useAuth } from "../parts/session";
 import { Ago, Code, Copy, Raw } from "../parts/text";
@@ -23,6 +24,7 @@ export default function Settings() {
       <Password />
       <Passkeys />
       <Tokens />
+      {can("analyst") && <Alerts />}
       {can("admin") && <Effective />}
     </Page>
   );
@@ -288,6 +290,57 @@ function Tokens() {
           }}
         />
       )}
+    </section>
+  );
+}
+
+/** Who is told of incidents, and what waits to be told. */
+function Alerts() {
+  const t = useT();
+  const answer = useData<Items<AlertStatus>>("/alerts");
+  const test = async (name: string) => {
+    try {
+      await post(`/alerts/${encodeURIComponent(name)}/test`);
+      say(t.alerts.tested);
+    } catch (e) {
+      say(e instanceof Error ? e.message : String(e));
+    }
+    answer.reload();
+  };
+  return (
+    <section aria-labelledby="alerts-h">
+      <h2 id="alerts-h">{t.alerts.title}</h2>
+      <Show answer={answer}>
+        {(data) =>
+          (data.items ?? []).length === 0 ? (
+            <p className="dim">{t.alerts.none}</p>
+          ) : (
+            <ul className="plainlist rows">
+              {(data.items ?? []).map((a) => (
+                <li key={a.name}>
+                  <span>
+                    <strong>
+                      <Raw text={a.name} />
+                    </strong>{" "}
+                    <span className="tag">
+                      <Raw text={a.type} />
+                    </span>{" "}
+                    <span className="dim">{t.alerts.counts(number(a.sent), number(a.waiting), number(a.lost + a.expired + a.refused))}</span>
+                    {a.error && (
+                      <p className="warn">
+                        <Raw text={a.error} />
+                      </p>
+                    )}
+                  </span>
+                  <Act need="admin" label={`${t.alerts.test}: ${a.name}`} onClick={() => void test(a.name)}>
+                    {t.alerts.test}
+                  </Act>
+                </li>
+              ))}
+            </ul>
+          )
+        }
+      </Show>
     </section>
   );
 }

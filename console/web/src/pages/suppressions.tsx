@@ -4,7 +4,7 @@ import { del, post } from "../api/client";
 import type { Items, Suppression } from "../api/types";
 import { useT } from "../i18n";
 import { Act, Ask } from "../parts/act";
-import { number } from "../parts/format";
+import { isSet, number } from "../parts/format";
 import { Empty, NeedNote, Page, Show } from "../parts/states";
 import { Ago, Code, Raw } from "../parts/text";
 
@@ -32,53 +32,15 @@ export default function Suppressions() {
           (data.items ?? []).length === 0 ? (
             <Empty icon="suppressions" title={t.suppressions.none} />
           ) : (
-            <div className="scroll" role="group" aria-label={t.nav.suppressions} tabIndex={0}>
-              <table>
-                <thead>
-                  <tr>
-                    <th scope="col">{t.words.about}</th>
-                    <th scope="col">{t.words.rule}</th>
-                    <th scope="col">{t.words.why}</th>
-                    <th scope="col">{t.trail.who}</th>
-                    <th scope="col">{t.suppressions.expires}</th>
-                    <th scope="col" className="end">
-                      {t.suppressions.taken}
-                    </th>
-                    <th scope="col">
-                      <span className="sr">{t.words.actions}</span>
-                    </th>
-                  </tr>
-                </thead>
-                <tbody>
-                  {(data.items ?? []).map((s) => (
-                    <tr key={s.id}>
-                      <td>
-                        {by.map((k) => s[k] && <div key={k}>{t.suppressions.by[k]} <Code text={s[k]} /></div>)}
-                      </td>
-                      <td>{s.rule ? <Code text={s.rule} /> : t.filters.any}</td>
-                      <td>
-                        <Raw text={s.reason} />
-                      </td>
-                      <td>
-                        <Raw text={s.who} />
-                      </td>
-                      <td>
-                        <Ago time={s.expires} />
-                      </td>
-                      <td className="end">
-                        <span className="num">{number(s.count)}</span>
-                        {!!s.spared && <div className="dim">{t.suppressions.spared(number(s.spared))}</div>}
-                      </td>
-                      <td>
-                        <Act need="analyst" label={`${t.suppressions.end}: ${s.reason}`} onClick={() => setEnding(s)}>
-                          {t.suppressions.end}
-                        </Act>
-                      </td>
-                    </tr>
-                  ))}
-                </tbody>
-              </table>
-            </div>
+            <>
+              <List rows={inForce(data)} end={setEnding} />
+              {past(data).length > 0 && (
+                <details>
+                  <summary>{t.suppressions.past(past(data).length)}</summary>
+                  <List rows={past(data)} />
+                </details>
+              )}
+            </>
           )
         }
       </Show>
@@ -98,6 +60,67 @@ export default function Suppressions() {
         </Ask>
       )}
     </Page>
+  );
+}
+
+const inForce = (data: Items<Suppression>) => (data.items ?? []).filter((s) => !isSet(s.ended));
+const past = (data: Items<Suppression>) => (data.items ?? []).filter((s) => isSet(s.ended));
+
+function List({ rows, end }: { rows: Suppression[]; end?: (s: Suppression) => void }) {
+  const t = useT();
+  if (rows.length === 0) return <p className="dim">{t.suppressions.none}</p>;
+  return (
+    <div className="scroll" role="group" aria-label={end ? t.nav.suppressions : t.suppressions.past(rows.length)} tabIndex={0}>
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">{t.words.about}</th>
+            <th scope="col">{t.words.rule}</th>
+            <th scope="col">{t.words.why}</th>
+            <th scope="col">{t.trail.who}</th>
+            <th scope="col">{t.suppressions.expires}</th>
+            <th scope="col" className="end">
+              {t.suppressions.taken}
+            </th>
+            <th scope="col">
+              <span className="sr">{t.words.actions}</span>
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((s) => (
+            <tr key={s.id}>
+              <td>
+                {by.map((k) => s[k] && <div key={k}>{t.suppressions.by[k]} <Code text={s[k]} /></div>)}
+              </td>
+              <td>{s.rule ? <Code text={s.rule} /> : t.filters.any}</td>
+              <td>
+                <Raw text={s.reason} />
+              </td>
+              <td>
+                <Raw text={s.who} />
+              </td>
+              <td>
+                <Ago time={isSet(s.ended) ? s.ended : s.expires} />
+              </td>
+              <td className="end">
+                <span className="num">{number(s.count)}</span>
+                {!!s.spared && <div className="dim">{t.suppressions.spared(number(s.spared))}</div>}
+              </td>
+              <td>
+                {end ? (
+                  <Act need="analyst" label={`${t.suppressions.end}: ${s.reason}`} onClick={() => end(s)}>
+                    {t.suppressions.end}
+                  </Act>
+                ) : (
+                  <Raw text={s.ended_by} />
+                )}
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
   );
 }
 

@@ -15,7 +15,7 @@ import { useAuth } from "../../parts/session";
 export const possible = (a: Action): boolean => ((a.blast ?? []).length > 0 || (a.refused ?? []).length === 0) && !/: refused\b/.test(a.summary);
 
 /** What takes nothing away though it cannot be undone. */
-export const harmless = (a: Action): boolean => a.op === "collect" || a.op === "verify-package";
+export const harmless = (a: Action): boolean => ["collect", "verify-package", "check-service", "rotate-credentials"].includes(a.op);
 
 const first = 8; // actions of a plan shown before one asks for more
 

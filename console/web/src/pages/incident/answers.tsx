@@ -3,13 +3,14 @@
 
 import { useState } from "react";
 import { useData } from "../../api/cache";
-import type { Action, Incident, IncidentFinding, Items, Receipt, Severity } from "../../api/types";
+import type { Action, Incident, IncidentFinding, Items, Receipt, Run, Severity } from "../../api/types";
 import { useT } from "../../i18n";
 import { Act } from "../../parts/act";
 import { isSet, number } from "../../parts/format";
 import { Sure } from "../../parts/marks";
 import { useAuth } from "../../parts/session";
 import { Raw } from "../../parts/text";
+import { visible } from "../../parts/visible";
 import { DoAction, harmless, possible, Undo } from "./actions";
 
 const rank: Record<Severity, number> = { info: 0, low: 1, medium: 2, high: 3, critical: 4 };
@@ -32,7 +33,7 @@ export const standing = (inc: Incident): Receipt[] => (inc.actions ?? []).filter
 const shown = 3;
 
 // What to do first: what keeps proof, then what stops harm and can be undone.
-const order = ["collect", "freeze", "pause-container", "stop-job", "stop-container", "disable-unit", "disable-cron", "remove-hook", "block", "quarantine", "isolate"];
+const order = ["collect", "freeze", "pause-container", "offline", "stop-job", "stop-container", "disable-unit", "disable-cron", "disable-hook", "block", "quarantine", "isolate"];
 
 const place = (a: Action) => {
   const i = order.indexOf(a.op);
@@ -53,6 +54,8 @@ export function Answers({ inc, path }: { inc: Incident; path: string }) {
   const [todo, setTodo] = useState<Action>();
   const [back, setBack] = useState<Receipt>();
   const plan = useData<Items<Action>>(inc.state === "open" && can("responder") ? `${path}/plan` : null);
+  const runs = useData<Items<Run>>(`${path}/runs`);
+  const waiting = (runs.data?.items ?? []).filter((r) => r.state === "proposed" || r.state === "waiting");
   const top = byWeight(inc.findings);
   const titles = [...new Map(top.map((f) => [f.title, f])).values()];
   const holds = standing(inc);
@@ -131,6 +134,11 @@ export function Answers({ inc, path }: { inc: Incident; path: string }) {
             </div>
           ))}
         </div>
+        {waiting.map((r) => (
+          <p key={r.id}>
+            <a href="#runs">{t.answers.book(visible(r.playbook.title))}</a> <span className="tag">{t.answers.bookWaits}</span>
+          </p>
+        ))}
         {advice.map((a) => (
           <p key={a} className="advice">
             <Raw text={a} />

@@ -1,62 +1,56 @@
 import { useData } from "../../api/cache";
+import type { Impact as Cost } from "../../api/types";
 import { useT } from "../../i18n";
 import { duration, money, number, percent } from "../../parts/format";
+import { Share } from "../../parts/marks";
 import { Failed } from "../../parts/states";
-import { Values } from "../../parts/schema";
-
-interface Cost {
-  cpu_seconds?: number;
-  kwh?: number;
-  cost?: number;
-  currency?: string;
-  slowdown?: number;
-}
 
 /** What it took from the machine, and where each figure comes from. */
 export function Impact({ path }: { path: string }) {
   const t = useT();
-  const answer = useData<Cost & Record<string, unknown>>(`${path}/impact`);
+  const answer = useData<Cost>(`${path}/impact`);
   if (answer.error?.status === 404) return null;
   const i = answer.data;
-  const rest = Object.fromEntries(Object.entries(i ?? {}).filter(([k]) => !["cpu_seconds", "kwh", "cost", "currency", "slowdown", "incident", "id"].includes(k)));
   return (
     <section id="impact" aria-labelledby="impact-h">
       <h2 id="impact-h">{t.incident.parts.impact}</h2>
       {answer.error && <Failed error={answer.error} retry={answer.reload} />}
-      {i && (
+      {i && !i.measured && <p className="dim">{t.impact.notMeasured}</p>}
+      {i?.measured && (
         <>
           <dl className="figures">
-            {i.cpu_seconds !== undefined && (
-              <div>
-                <dt>{t.impact.cpu}</dt>
-                <dd>{duration(i.cpu_seconds)}</dd>
-              </div>
-            )}
-            {i.kwh !== undefined && (
-              <div>
-                <dt>{t.impact.energy}</dt>
-                <dd>{t.units.kwh(number(i.kwh, 3))}</dd>
-              </div>
-            )}
-            {i.cost !== undefined && (
-              <div>
-                <dt>{t.impact.cost}</dt>
-                <dd>{money(i.cost, i.currency ?? "")}</dd>
-              </div>
-            )}
-            {i.slowdown !== undefined && (
-              <div>
-                <dt>{t.impact.slowdown}</dt>
-                <dd>{percent(i.slowdown, 1)}</dd>
-              </div>
-            )}
+            <div>
+              <dt>{t.impact.cpu}</dt>
+              <dd>{duration(i.cpu_hours * 3600)}</dd>
+            </div>
+            <div>
+              <dt>{t.impact.energy}</dt>
+              <dd>{t.units.kwh(number(i.kwh, 3))}</dd>
+            </div>
+            <div>
+              <dt>{t.impact.cost}</dt>
+              <dd>{money(i.energy_cost, i.prices.currency)}</dd>
+            </div>
+            <div>
+              <dt>{t.impact.rented}</dt>
+              <dd>{money(i.cloud_cost, i.prices.currency)}</dd>
+            </div>
           </dl>
-          {Object.keys(rest).length > 0 && (
-            <details>
-              <summary>{t.impact.sources}</summary>
-              <Values value={rest} />
-            </details>
-          )}
+          <dl className="facts">
+            <dt>{t.impact.share}</dt>
+            <dd>
+              <Share value={i.share} />
+            </dd>
+            <dt>{t.impact.slowdown}</dt>
+            <dd>
+              <Share value={i.stalled} /> <span className="dim">{t.impact.slowdownHint(percent(i.stalled))}</span>
+            </dd>
+            <dt>{t.impact.sources}</dt>
+            <dd className="dim">
+              {t.impact.energyFrom[i.kwh_source] ?? i.kwh_source} {i.kwh_source === "model" && t.impact.model(number(i.prices.watts_per_cpu, 1))}{" "}
+              {t.impact.prices(money(i.prices.kwh, i.prices.currency), money(i.prices.cpu_hour, i.prices.currency))}
+            </dd>
+          </dl>
         </>
       )}
     </section>

@@ -24,6 +24,8 @@ import { Story } from "./story";
 
 const parts = ["answers", "story", "evidence", "lineage", "actions", "runs", "notes", "impact", "reports"] as const;
 
+const verdicts = ["true_positive", "false_positive", "authorised"] as const;
+
 export default function Incident() {
   const { id = "" } = useParams();
   const t = useT();
@@ -71,6 +73,21 @@ function Body({ inc, reload }: { inc: Inc; reload: () => void }) {
           <Code text={inc.id} /> <Copy text={inc.id} label={t.incident.id} />
         </span>
       </div>
+      {(inc.related ?? []).length > 0 && (
+        <div className={inc.related?.some((r) => r.back) ? "verdict warnbox" : "verdict"}>
+          {inc.related?.some((r) => r.back) && <strong>{t.incident.back}</strong>} {t.incident.related}
+          <ul>
+            {(inc.related ?? []).map((r) => (
+              <li key={r.incident + r.why}>
+                <Link to={`/incidents/${encodeURIComponent(r.incident)}`}>
+                  <Code text={r.incident} />
+                </Link>{" "}
+                <Raw text={r.why} /> · <Ago time={r.time} />
+              </li>
+            ))}
+          </ul>
+        </div>
+      )}
       <Tools inc={inc} path={path} reload={reload} />
       <nav className="onpage" aria-label={t.incident.onPage}>
         {parts.map((p) => (
@@ -103,6 +120,7 @@ function Tools({ inc, path, reload }: { inc: Inc; path: string; reload: () => vo
   const t = useT();
   const { session } = useAuth();
   const [ask, setAsk] = useState<"close" | "reopen">();
+  const [was, setWas] = useState("");
   const mine = session?.user === inc.assignee && !!inc.assignee;
   const assign = async (name: string) => {
     try {
@@ -140,11 +158,27 @@ function Tools({ inc, path, reload }: { inc: Inc; path: string; reload: () => vo
           done={ask === "close" ? t.incident.closed : t.incident.reopened}
           onClose={() => setAsk(undefined)}
           run={async (why) => {
+            if (ask === "close" && was) await put(`${path}/verdict`, { verdict: was, why });
             await post(`${path}/${ask}`, { why });
             invalidate("/incidents", "/overview");
           }}
         >
-          {ask === "close" && <p>{t.incident.closeHint}</p>}
+          {ask === "close" && (
+            <>
+              <p>{t.incident.closeHint}</p>
+              <div className="field">
+                <label htmlFor="was">{t.incident.was}</label>
+                <select id="was" value={was} onChange={(e) => setWas(e.target.value)}>
+                  <option value="">{t.words.unknown}</option>
+                  {verdicts.map((v) => (
+                    <option key={v} value={v}>
+                      {t.incident.verdicts[v]}
+                    </option>
+                  ))}
+                </select>
+              </div>
+            </>
+          )}
         </Ask>
       )}
     </div>

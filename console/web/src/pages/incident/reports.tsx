@@ -1,11 +1,12 @@
 import { useState } from "react";
 import { invalidate, useData } from "../../api/cache";
 import { base, get, post, query } from "../../api/client";
-import type { Incident, Items } from "../../api/types";
+import type { Collection, Incident, Items, Verification } from "../../api/types";
 import { useLanguage, useT } from "../../i18n";
 import { Act, Ask } from "../../parts/act";
-import { bytes } from "../../parts/format";
-import { Failed } from "../../parts/states";
+import { bytes, isSet } from "../../parts/format";
+import { useAuth } from "../../parts/session";
+import { Failed, NeedNote } from "../../parts/states";
 import { Ago, Code, Raw } from "../../parts/text";
 import { say } from "../../parts/toast";
 
@@ -15,10 +16,12 @@ const formats = ["html", "pdf", "md", "json"] as const;
 export function Reports({ path }: { path: string }) {
   const t = useT();
   const lang = useLanguage();
+  const { can } = useAuth();
   return (
     <section id="reports" aria-labelledby="reports-h" className="noprint">
       <h2 id="reports-h">{t.incident.parts.reports}</h2>
-      {kinds.map((kind) => (
+      <NeedNote need="analyst" />
+      {can("analyst") && kinds.map((kind) => (
         <p key={kind}>
           {t.reports.kinds[kind]}:{" "}
           {formats.map((format) => (
@@ -40,24 +43,12 @@ export function Reports({ path }: { path: string }) {
   );
 }
 
-interface Bundle {
-  id: string;
-  incident?: string;
-  time?: string;
-  who?: string;
-  why?: string;
-  bytes?: number;
-  parts?: number;
-  ok?: boolean;
-  path?: string;
-}
-
 const memories = ["exec", "whole", "none"] as const;
 
 /** Evidence that was put aside: collect it before anything is killed, and prove later that nobody changed it. */
 export function Kept({ inc, path }: { inc: Incident; path: string }) {
   const t = useT();
-  const answer = useData<Items<Bundle>>("/evidence");
+  const answer = useData<Items<Collection>>("/evidence");
   const [ask, setAsk] = useState(false);
   const [memory, setMemory] = useState<(typeof memories)[number]>("exec");
   const [verdict, setVerdict] = useState<Record<string, string>>({});
@@ -65,8 +56,8 @@ export function Kept({ inc, path }: { inc: Incident; path: string }) {
   const mine = (answer.data?.items ?? []).filter((b) => b.incident === inc.id);
   const verify = async (id: string) => {
     try {
-      const v = await get<{ ok?: boolean; problem?: string }>(`/evidence/${encodeURIComponent(id)}/verify`);
-      setVerdict((old) => ({ ...old, [id]: v.ok ? t.kept.whole : `${t.kept.broken} ${v.problem ?? ""}` }));
+      const v = await get<Verification>(`/evidence/${encodeURIComponent(id)}/verify`);
+      setVerdict((old) => ({ ...old, [id]: v.ok ? t.kept.whole : `${t.kept.broken} ${(v.faults ?? []).join("; ")}` }));
     } catch (e) {
       say(e instanceof Error ? e.message : String(e));
     }
@@ -79,10 +70,19 @@ export function Kept({ inc, path }: { inc: Incident; path: string }) {
       <ul className="plainlist">
         {mine.map((b) => (
           <li key={b.id}>
-            <Code text={b.id} /> {b.time && <Ago time={b.time} />} <Raw text={b.who} /> {b.bytes !== undefined && bytes(b.bytes)}{" "}
-            <button type="button" className="quiet small" onClick={() => void verify(b.id)}>
+            <Code text={b.id} />
+            <p className="dim">
+              {isSet(b.done) ? <Ago time={b.done} /> : t.kept.states[b.state]} · <Raw text={b.who} /> · {t.kept.holds(b.parts, bytes(b.bytes))}
+              {b.skipped > 0 && ` · ${t.kept.skipped(b.skipped)}`}
+            </p>
+            {(b.error || b.partial) && (
+              <p className="warn">
+                <Raw text={b.error || b.partial} />
+              </p>
+            )}
+            <Act need="responder" label={`${t.kept.verify}: ${b.id}`} onClick={() => void verify(b.id)}>
               {t.kept.verify}
-            </button>
+            </Act>{" "}
             <span role="status">{verdict[b.id] && <Raw text={verdict[b.id]} />}</span>
           </li>
         ))}

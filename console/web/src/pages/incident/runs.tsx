@@ -1,7 +1,7 @@
 import { useState } from "react";
 import { invalidate, useData } from "../../api/cache";
 import { post } from "../../api/client";
-import type { Items, Playbook, PlaybookStep, Run, StepRun } from "../../api/types";
+import type { Items, Playbook, PlaybookStep, Preview, Run, Started, StepRun } from "../../api/types";
 import { useT } from "../../i18n";
 import { Act, Ask } from "../../parts/act";
 import { Due } from "../../parts/due";
@@ -21,6 +21,7 @@ export function Runs({ path }: { path: string }) {
   const all = runs.data?.items ?? [];
   const offered = books.data?.items ?? [];
   const [chosen, setChosen] = useState("");
+  const [preview, setPreview] = useState<Preview[]>();
   if (runs.error?.status === 404) return null; // an agent without playbooks
   return (
     <section id="runs" aria-labelledby="runs-h">
@@ -51,6 +52,7 @@ export function Runs({ path }: { path: string }) {
           </Act>
         </div>
       )}
+      <div role="status">{preview && <Previewed steps={preview} />}</div>
       {start && (
         <Ask
           title={start.dry ? t.runs.dry : t.runs.start}
@@ -58,7 +60,8 @@ export function Runs({ path }: { path: string }) {
           why="optional"
           onClose={() => setStart(undefined)}
           run={async (why) => {
-            await post(`${path}/runs`, { playbook: start.name, dry_run: start.dry, why });
+            const out = await post<Started>(`${path}/runs`, { playbook: start.name, dry_run: start.dry, why });
+            setPreview(start.dry ? (out.preview ?? []) : undefined);
             invalidate(path);
           }}
         >
@@ -69,9 +72,37 @@ export function Runs({ path }: { path: string }) {
   );
 }
 
+/** What a dry run says would become of each step. */
+function Previewed({ steps }: { steps: Preview[] }) {
+  const t = useT();
+  return (
+    <div className="run">
+      <h3>{t.runs.preview}</h3>
+      <ol className="steps">
+        {steps.map((p) => (
+          <li key={p.step.id} className="step">
+            <Raw text={p.step.title} /> <span className="tag">{t.runs.would[p.would] ?? p.would}</span>
+            {p.why && (
+              <p className="dim">
+                <Raw text={p.why} />
+              </p>
+            )}
+            {(p.actions ?? []).map((a) => (
+              <p key={a.id} className="dim">
+                <Raw text={a.summary} />
+              </p>
+            ))}
+          </li>
+        ))}
+      </ol>
+    </div>
+  );
+}
+
 function RunView({ run: r }: { run: Run }) {
   const t = useT();
-  const about = new Map(r.playbook.steps.map((s) => [s.id, s]));
+  const about = new Map((r.playbook.steps ?? []).map((s) => [s.id, s]));
+  const [ask, setAsk] = useState<"approve" | "refuse">();
   return (
     <div className={`run run-${r.state}`}>
       <h3>
@@ -86,11 +117,38 @@ function RunView({ run: r }: { run: Run }) {
           </>
         )}
       </p>
-      <ol className="steps">
-        {r.steps.map((s) => (
-          <StepView key={s.id} run={r} step={s} about={about.get(s.id)} />
-        ))}
-      </ol>
+      {r.state === "proposed" && (
+        <div className="buttons start noprint">
+          <Act need="responder" kind="primary" label={`${t.runs.start}: ${r.playbook.title}`} onClick={() => setAsk("approve")}>
+            {t.runs.start}
+          </Act>
+          <Act need="responder" label={`${t.runs.verbs.refuse}: ${r.playbook.title}`} onClick={() => setAsk("refuse")}>
+            {t.runs.verbs.refuse}
+          </Act>
+        </div>
+      )}
+      {ask && (
+        <Ask
+          title={ask === "approve" ? t.runs.start : t.runs.verbs.refuse}
+          verb={ask === "approve" ? t.runs.start : t.runs.verbs.refuse}
+          why="optional"
+          onClose={() => setAsk(undefined)}
+          run={async (note) => {
+            await post(`/runs/${encodeURIComponent(r.id)}/decision`, { decision: ask, note });
+            invalidate("/incidents", "/overview");
+          }}
+        >
+          {ask === "approve" && <p>{t.runs.startHint}</p>}
+        </Ask>
+      )}
+      <details open={r.state !== "proposed"}>
+        <summary>{t.playbooks.steps((r.steps ?? []).length)}</summary>
+        <ol className="steps">
+          {(r.steps ?? []).map((s) => (
+            <StepView key={s.id} step={s} run={r} about={about.get(s.id)} />
+          ))}
+        </ol>
+      </details>
     </div>
   );
 }
@@ -98,7 +156,7 @@ function RunView({ run: r }: { run: Run }) {
 function StepView({ run, step: s, about }: { run: Run; step: StepRun; about: PlaybookStep | undefined }) {
   const t = useT();
   const [ask, setAsk] = useState<Decision>();
-  const waits = s.state === "waiting" || (run.state === "proposed" && run.steps[run.next]?.id === s.id);
+  const waits = s.state === "waiting";
   const byHand = about?.kind === "manual";
   const verbs: Decision[] = byHand ? ["done", "refuse"] : ["approve", "refuse"];
   return (
@@ -107,7 +165,7 @@ function StepView({ run, step: s, about }: { run: Run; step: StepRun; about: Pla
         <span>
           <Raw text={about?.title ?? s.id} /> <span className="dim">{t.runs.stepStates[s.state] ?? s.state}</span>
         </span>
-        {isSet(s.due) && <Due value={{ what: "", due: s.due, state: isSet(s.ended) ? "met" : "running" }} />}
+        {isSet(s.due) && <Due value={{ due: s.due, state: isSet(s.ended) ? "met" : "running" }} />}
       </div>
       {s.note && (
         <p className="dim">
