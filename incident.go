@@ -23,6 +23,9 @@ const (
 	Authorised    = "authorised" // it was mining, or looked like it, and somebody was allowed to
 )
 
+// Verdicts are all of them.
+var Verdicts = [...]string{TruePositive, FalsePositive, Authorised}
+
 // An Incident is all findings about one subject and its lineage, joined: what people and responders act on. Of all types
 // only it changes.
 type Incident struct {

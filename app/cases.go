@@ -62,6 +62,14 @@ func (d *Desk) Note(ctx context.Context, id, who, text string) (minewarden.Incid
 	})
 }
 
+// Judge keeps what a person found an incident to be.
+func (d *Desk) Judge(ctx context.Context, id, verdict, who, why string) (minewarden.Incident, error) {
+	e := audittrail.Entry{Who: who, What: "incident.judge", Why: why, Detail: map[string]string{"verdict": verdict}}
+	return d.edit(ctx, id, e, func(c *incidents.Correlator, id string, now time.Time) error {
+		return c.Judge(id, verdict, who, why, now)
+	})
+}
+
 // Assign says who works on an incident; an empty name: nobody.
 func (d *Desk) Assign(ctx context.Context, id, who, name string) (minewarden.Incident, error) {
 	return d.edit(ctx, id, audittrail.Entry{Who: who, What: "incident.assign", Detail: map[string]string{"to": name}}, func(c *incidents.Correlator, id string, now time.Time) error {

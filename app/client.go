@@ -216,3 +216,22 @@ func (c *client) UndoAction(ctx context.Context, id, who, why string) (out minew
 	err = c.post(ctx, "/actions/"+url.PathEscape(id)+"/undo", map[string]any{"why": why}, &out, who)
 	return out, err
 }
+
+func (c *client) Judge(ctx context.Context, id, verdict, who, why string) (out minewarden.Incident, err error) {
+	err = c.call(ctx, http.MethodPut, "/incidents/"+url.PathEscape(id)+"/verdict", nil, map[string]any{"verdict": verdict, "why": why}, &out, who)
+	return out, err
+}
+
+func (c *client) PlanBlock(ctx context.Context, targets []string) (out minewarden.Action, err error) {
+	err = c.post(ctx, "/blocks/plan", map[string]any{"targets": targets}, &out, "")
+	return out, err
+}
+
+func (c *client) Block(ctx context.Context, targets []string, lasts time.Duration, who, why string) (out minewarden.Receipt, err error) {
+	in := map[string]any{"targets": targets, "why": why}
+	if lasts > 0 {
+		in["seconds"] = int64((lasts + time.Second - 1) / time.Second)
+	}
+	err = c.post(ctx, "/blocks", in, &out, who)
+	return out, err
+}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/config"
@@ -27,6 +28,9 @@ type Work interface {
 	Do(ctx context.Context, a minewarden.Action, who, why string) (minewarden.Receipt, error)
 	Undo(ctx context.Context, id, action, who, why string) ([]minewarden.Receipt, error)
 	Close(ctx context.Context, id, who, why string) (minewarden.Incident, error)
+	Judge(ctx context.Context, id, verdict, who, why string) (minewarden.Incident, error)
+	PlanBlock(ctx context.Context, targets []string) (minewarden.Action, error)
+	Block(ctx context.Context, targets []string, lasts time.Duration, who, why string) (minewarden.Receipt, error)
 	// Records and UndoAction are for actions that no incident asked for, such as repairs; UndoAction takes any action's id.
 	Records(ctx context.Context) ([]minewarden.Receipt, error)
 	UndoAction(ctx context.Context, id, who, why string) (minewarden.Receipt, error)

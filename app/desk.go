@@ -31,6 +31,7 @@ type Desk struct {
 	keeper     *incidents.Keeper
 	responders []minewarden.Responder
 	trail      *trail                                        // of every change
+	offline    bool                                          // no agent runs: what dies with this process does not last
 	acted      func(minewarden.Incident, minewarden.Receipt) // told of every action; may be nil
 }
 
@@ -70,6 +71,7 @@ func OpenDesk(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Desk,
 	keeper := incidents.NewKeeper(st, incidents.Config{Host: HostName()}, log, nil)
 	d, err := newDesk(cfg, log, st, keeper)
 	if err == nil {
+		d.offline = true
 		err = d.recover(ctx)
 	}
 	if err != nil {
@@ -116,8 +118,11 @@ func (d *Desk) recover(ctx context.Context) error {
 	return nil
 }
 
-// note adds a receipt to its incident.
+// note adds a receipt to its incident, if it has one.
 func (d *Desk) note(ctx context.Context, r minewarden.Receipt) error {
+	if r.Action.Incident == "" {
+		return nil // the responder keeps it itself
+	}
 	if err := d.keeper.Bring(ctx, r.Action.Incident); err != nil {
 		return err
 	}

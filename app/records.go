@@ -99,6 +99,7 @@ func openBare(ctx context.Context, cfg *config.Config, log *slog.Logger, missing
 	if err != nil {
 		return nil, errors.Join(missing, err)
 	}
+	d.offline = true
 	all, err := d.Records(ctx)
 	if err == nil && len(all) == 0 {
 		return nil, missing
@@ -133,4 +134,16 @@ func (b *bare) Undo(_ context.Context, id, _, _, _ string) ([]minewarden.Receipt
 
 func (b *bare) Close(context.Context, string, string, string) (minewarden.Incident, error) {
 	return minewarden.Incident{}, b.missing
+}
+
+func (b *bare) Judge(context.Context, string, string, string, string) (minewarden.Incident, error) {
+	return minewarden.Incident{}, b.missing
+}
+
+func (b *bare) PlanBlock(ctx context.Context, targets []string) (minewarden.Action, error) {
+	return b.desk.PlanBlock(ctx, targets)
+}
+
+func (b *bare) Block(ctx context.Context, targets []string, lasts time.Duration, who, why string) (minewarden.Receipt, error) {
+	return b.desk.Block(ctx, targets, lasts, who, why)
 }

@@ -21,7 +21,7 @@ import (
 func (s *Server) routes() {
 	s.api = s.newAPI()
 	for _, group := range []func(){
-		s.overview, s.incidents, s.actions, s.evidence, s.live, s.posture, s.catalogue, s.drills, s.settings, s.trail, s.playbooks, s.suppressions, s.reports, s.alerts, s.metrics, s.events,
+		s.overview, s.incidents, s.actions, s.evidence, s.live, s.posture, s.catalogue, s.drills, s.settings, s.trail, s.playbooks, s.suppressions, s.reports, s.blocks, s.alerts, s.metrics, s.events,
 	} {
 		group()
 	}

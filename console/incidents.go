@@ -29,6 +29,7 @@ type Incidents interface {
 type Cases interface {
 	Note(ctx context.Context, id, who, text string) (minewarden.Incident, error)
 	Assign(ctx context.Context, id, who, name string) (minewarden.Incident, error)
+	Judge(ctx context.Context, id, verdict, who, why string) (minewarden.Incident, error)
 	Close(ctx context.Context, id, who, why string) (minewarden.Incident, error)
 	Reopen(ctx context.Context, id, who, why string) (minewarden.Incident, error)
 }
@@ -186,6 +187,21 @@ func (s *Server) cases() {
 			return nil, err
 		}
 		return do(ctx, "close", func() (minewarden.Incident, error) { return s.o.Cases.Close(ctx, in.ID, access.Who(ctx), in.Body.Why) })
+	})
+	type verdict struct {
+		IncidentID
+		Body struct {
+			Verdict string `json:"verdict" enum:"true_positive,false_positive,authorised"`
+			Why     string `json:"why" minLength:"1" maxLength:"10000"`
+		}
+	}
+	huma.Register(s.api, write(http.MethodPut, "/incidents/{id}/verdict", "judge", "Say what an incident was"), func(ctx context.Context, in *verdict) (*answer[minewarden.Incident], error) {
+		if err := said(in.Body.Why); err != nil {
+			return nil, err
+		}
+		return do(ctx, "judge", func() (minewarden.Incident, error) {
+			return s.o.Cases.Judge(ctx, in.ID, in.Body.Verdict, access.Who(ctx), in.Body.Why)
+		})
 	})
 	huma.Register(s.api, write(http.MethodPost, "/incidents/{id}/reopen", "reopen", "Say that an incident is not over after all"), func(ctx context.Context, in *why) (*answer[minewarden.Incident], error) {
 		if err := said(in.Body.Why); err != nil {

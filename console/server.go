@@ -59,6 +59,7 @@ type Options struct {
 	DryRuns      DryRuns
 	Suppressions Suppressions
 	Reports      Reports
+	Blocks       Blocks
 	Alerts       Alerts
 	Metrics      Metrics
 	Host         string // name of this machine

@@ -368,6 +368,9 @@ func (c *Correlator) merge(s *story, old minewarden.Incident) {
 	}
 	s.inc.Notes = append(s.inc.Notes, now.Notes...)
 	s.inc.More += now.More
+	if now.Verdict != "" {
+		s.inc.Verdict = now.Verdict
+	}
 	if now.Assignee != "" {
 		s.inc.Assignee = now.Assignee
 	}

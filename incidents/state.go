@@ -131,3 +131,16 @@ func (c *Correlator) Note(id string, n minewarden.Note) error {
 	c.touch(s)
 	return nil
 }
+
+// Judge keeps what a person found an incident to be; who says so, and why, becomes a note.
+func (c *Correlator) Judge(id, verdict, who, why string, at time.Time) error {
+	s := c.all[id]
+	if s == nil {
+		return fmt.Errorf("judge incident %s: %w", id, minewarden.ErrNotFound)
+	}
+	if !slices.Contains(minewarden.Verdicts[:], verdict) {
+		return fmt.Errorf("judge incident %s: %q is no verdict", id, verdict)
+	}
+	s.inc.Verdict = verdict
+	return c.Note(id, minewarden.Note{Time: at, Who: who, Text: "judged " + verdict + ": " + why})
+}

@@ -48,7 +48,7 @@ func newIncidents() *cobra.Command {
 	var wf workFlags
 	cmd := &cobra.Command{Use: "incidents", Short: "List, show, close incidents, and take back what was done about them", Args: cobra.NoArgs}
 	wf.add(cmd)
-	cmd.AddCommand(incidentsList(&wf), incidentsShow(&wf), incidentsClose(&wf), incidentsUndo(&wf))
+	cmd.AddCommand(incidentsList(&wf), incidentsShow(&wf), incidentsClose(&wf), incidentsJudge(&wf), incidentsUndo(&wf))
 	return cmd
 }
 

@@ -23,7 +23,7 @@ func newRespond() *cobra.Command {
 		Long: "plan shows exactly what each action would touch and what it refuses to touch; it changes nothing. do plans again, so that it acts\non what is there now, and needs --yes.",
 	}
 	wf.add(cmd)
-	cmd.AddCommand(respondPlan(&wf), respondDo(&wf), respondUndo(&wf), respondList(&wf))
+	cmd.AddCommand(respondPlan(&wf), respondDo(&wf), respondUndo(&wf), respondBlock(&wf), respondList(&wf))
 	return cmd
 }
 

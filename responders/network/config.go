@@ -36,6 +36,9 @@ func DefaultConfig() Config {
 	}
 }
 
+// Persists reports whether blocks outlive the process that made them.
+func (r *Responder) Persists() bool { return r.config.Persist }
+
 // Validate does no I/O.
 func (c *Config) Validate() error {
 	if c.Expires < time.Second || c.Expires > 366*24*time.Hour {

@@ -110,6 +110,29 @@ func (r *Responder) Recover(ctx context.Context) ([]minewarden.Receipt, error) {
 	return receipts, errors.Join(errs...)
 }
 
+// Records returns what people blocked that no incident asked for. Recover and the journal know the others' incidents.
+func (r *Responder) Records(ctx context.Context) ([]minewarden.Receipt, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ids, err := r.journal.IDs()
+	if err != nil {
+		return nil, err
+	}
+	var all []minewarden.Receipt
+	var errs []error
+	for _, id := range ids {
+		lines, err := r.journal.Load(id)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if s := summarize(lines); s.receipt != nil && s.receipt.Action.Incident == "" {
+			all = append(all, *s.receipt)
+		}
+	}
+	return all, errors.Join(append(errs, ctx.Err())...)
+}
+
 // mend puts one action right, and returns its receipt.
 func (r *Responder) mend(id, boot string) (*minewarden.Receipt, error) {
 	lines, err := r.journal.Load(id)
