@@ -140,6 +140,9 @@ func incidentsWith(ctx context.Context, db *sql.DB, q minewarden.Query, column s
 func findingQuery(ctx context.Context, db *sql.DB, q minewarden.Query) (string, []any, error) {
 	var w where
 	from := " FROM finding INDEXED BY finding_last"
+	if q.Host != "" && len(q.States) == 1 {
+		from = " FROM finding INDEXED BY finding_host" // in the same order
+	}
 	w.state(q)
 	if q.Severity > 0 {
 		w.add("severity >= ?", int(q.Severity))

@@ -45,6 +45,7 @@ var steps = [...]migration{
 	DROP INDEX finding_by_text;
 	DROP INDEX finding_last;
 	CREATE INDEX finding_last ON finding (last DESC, incident, seq, severity, state, host);
+	CREATE INDEX finding_host ON finding (host, state, last DESC, incident, seq, severity);
 	DROP INDEX incident_updated;
 	CREATE INDEX incident_updated ON incident (updated DESC, id, severity, state, host);
 	CREATE INDEX incident_count ON incident (state, severity);

@@ -29,7 +29,7 @@ func older(t *testing.T, path string) {
 	}
 	_, err = db.Exec(`DROP TABLE receipt; DROP INDEX incident_count; ALTER TABLE incident DROP COLUMN row;
  DROP TABLE term;
-		DROP INDEX finding_last; CREATE INDEX finding_last ON finding (last DESC, incident, seq);
+		DROP INDEX finding_host; DROP INDEX finding_last; CREATE INDEX finding_last ON finding (last DESC, incident, seq);
 		DROP INDEX incident_updated; CREATE INDEX incident_updated ON incident (updated DESC, id); ALTER TABLE finding DROP COLUMN state; ALTER TABLE finding DROP COLUMN host; CREATE INDEX incident_by_text ON incident (text);
 		CREATE INDEX finding_by_text ON finding (text); PRAGMA user_version = 1`)
 	if err := errors.Join(err, db.Close()); err != nil {
