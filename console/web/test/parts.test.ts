@@ -4,7 +4,7 @@ import type { Action, Connection, Graph, GraphNode, Incident, IncidentFinding, W
 import { draw } from "../src/parts/graph";
 import { blocks, section } from "../src/parts/doc";
 import { since } from "../src/parts/filters";
-import { bytes, confidence, duration, isSet, money } from "../src/parts/format";
+import { atLeast, bytes, confidence, duration, isSet, money } from "../src/parts/format";
 import { slice } from "../src/parts/table";
 import { pieces, visible } from "../src/parts/visible";
 import { may } from "../src/parts/session";
@@ -59,6 +59,11 @@ describe("figures", () => {
     expect(confidence(0.5)).toBe("50%");
   });
   test("sizes", () => expect(bytes(2 * 2 ** 30 + 80 * 2 ** 20)).toBe("2.1 GiB"));
+  test("a little is not nothing", () => {
+    expect(money(0.0004, "USD")).toBe("< US$0.01");
+    expect(money(0, "USD")).toBe("US$0.00");
+    expect(atLeast(0.0004, 2)).toBe("< 0.01");
+  });
   test("a currency that is none", () => expect(money(1.5, "<b>")).toBe("1.5 <b>"));
   test("a time of Go that is not set", () => expect(isSet("0001-01-01T00:00:00Z")).toBe(false));
   test("spans of Go", () => {

@@ -90,7 +90,7 @@ export const en = {
     stolen: "CPU time stolen this month", score: (n: string) => `${n} / 100`, failed: (n: string, c: number) => `${n} check${s(c)} failed`,
     noAudit: "No audit yet", events: "Events seen", lost: (n: string, p: string) => `${n} lost (${p})`, noneLost: "none lost",
     worst: "Worst now", all: "All open incidents", findings: (n: string, c: number) => `${n} finding${s(c)}`,
-    tryDrill: "To see how one looks, run a drill: it is harmless.", deadlines: "Deadlines", noDeadlines: "No deadline is running.", sensors: "Sensors",
+    tryDrill: "To see how one looks, run a drill: it is harmless.", deadlines: "Deadlines", moreDeadlines: (n: string) => `and ${n} more`, noDeadlines: "No deadline is running.", sensors: "Sensors",
   },
   deadlines: {
     what: { isolate: "Isolate", isolated: "Isolate", report: "Report", review: "Review" } as Terms,

@@ -77,7 +77,7 @@ export const zh: Messages = {
     stolen: "本月被盗用的 CPU 时间", score: (n) => `${n} / 100`, failed: (n) => `${n} 项检查未通过`,
     noAudit: "尚未检查", events: "已观察事件数", lost: (n, p) => `丢失 ${n}（${p}）`, noneLost: "没有丢失",
     worst: "当前最严重", all: "全部未处理事件", findings: (n) => `${n} 条发现`,
-    tryDrill: "想看看事件的样子，可以运行一次演练：它是无害的。", deadlines: "期限", noDeadlines: "没有进行中的期限。", sensors: "传感器",
+    tryDrill: "想看看事件的样子，可以运行一次演练：它是无害的。", deadlines: "期限", moreDeadlines: (n) => `另有 ${n} 项`, noDeadlines: "没有进行中的期限。", sensors: "传感器",
   },
   deadlines: {
     what: { isolate: "隔离", isolated: "隔离", report: "报告", review: "复盘" },

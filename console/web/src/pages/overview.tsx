@@ -5,7 +5,7 @@ import type { Overview as Data, Severity } from "../api/types";
 import { useLanguage, useT } from "../i18n";
 import { base, query } from "../api/client";
 import { Due } from "../parts/due";
-import { duration, money, number, percent } from "../parts/format";
+import { atLeast, duration, money, number, percent } from "../parts/format";
 import { SeverityMark, StateMark, Sure } from "../parts/marks";
 import { useAuth } from "../parts/session";
 import { Empty, Page, Show } from "../parts/states";
@@ -80,7 +80,7 @@ function Tiles({ o }: { o: Data }) {
         <span className="label">{t.overview.stolen}</span>
         <span className="big">{duration(o.stolen.cpu_seconds)}</span>
         <span className="dim" title={o.stolen.model}>
-          {t.units.kwh(number(o.stolen.kwh, 2))} · {money(o.stolen.cost, o.stolen.currency)}
+          {t.units.kwh(atLeast(o.stolen.kwh, 2))} · {money(o.stolen.cost, o.stolen.currency)}
         </span>
       </div>
       <Link className="tile" to="/posture">
@@ -137,6 +137,7 @@ function Worst({ o }: { o: Data }) {
 function Deadlines({ o }: { o: Data }) {
   const t = useT();
   const running = o.deadlines.filter((d) => d.state !== "met");
+  const names = new Map(o.worst.map((r) => [r.id, r.subject.name || r.subject.id]));
   return (
     <section aria-labelledby="due-h">
       <h2 id="due-h">{t.overview.deadlines}</h2>
@@ -146,12 +147,15 @@ function Deadlines({ o }: { o: Data }) {
         <ul className="plainlist rows">
           {running.slice(0, 8).map((d) => (
             <li key={`${d.incident} ${d.what}`}>
-              <Link to={`/incidents/${encodeURIComponent(d.incident ?? "")}`}>{t.deadlines.what[d.what] ?? d.what}</Link> <Due value={d} />
+              <Link to={`/incidents/${encodeURIComponent(d.incident ?? "")}`}>
+                {t.deadlines.what[d.what] ?? d.what} · <Raw text={names.get(d.incident) ?? d.incident} />
+              </Link>{" "}
+              <Due value={d} />
             </li>
           ))}
         </ul>
       )}
-      {!!o.more_deadlines && <p className="dim">{t.story.rest(o.more_deadlines)}</p>}
+      {!!o.more_deadlines && <p className="dim">{t.overview.moreDeadlines(number(o.more_deadlines))}</p>}
     </section>
   );
 }

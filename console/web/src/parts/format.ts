@@ -66,7 +66,12 @@ export function bytes(n: number): string {
   return `${number(n, n < 10 && i > 0 ? 1 : 0)} ${names[i]}`;
 }
 
+/** A small figure that is more than nothing does not become nothing. */
+export const atLeast = (n: number, digits: number) => (n > 0 && n < 10 ** -digits ? `< ${number(10 ** -digits, digits)}` : number(n, digits));
+
 export function money(amount: number, currency: string): string {
+  const least = amount > 0 && amount < 0.01;
+  if (least) return `< ${money(0.01, currency)}`;
   try {
     return new Intl.NumberFormat(locale(), { style: "currency", currency, minimumFractionDigits: 2 }).format(amount);
   } catch {

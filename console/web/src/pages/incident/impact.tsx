@@ -1,7 +1,7 @@
 import { useData } from "../../api/cache";
 import type { Impact as Cost } from "../../api/types";
 import { useT } from "../../i18n";
-import { duration, money, number, percent } from "../../parts/format";
+import { atLeast, duration, money, number, percent } from "../../parts/format";
 import { Share } from "../../parts/marks";
 import { Failed } from "../../parts/states";
 
@@ -25,7 +25,7 @@ export function Impact({ path }: { path: string }) {
             </div>
             <div>
               <dt>{t.impact.energy}</dt>
-              <dd>{t.units.kwh(number(i.kwh, 3))}</dd>
+              <dd>{t.units.kwh(atLeast(i.kwh, 3))}</dd>
             </div>
             <div>
               <dt>{t.impact.cost}</dt>
