@@ -18,6 +18,7 @@ import (
 	"github.com/minewarden/minewarden/incidents"
 	"github.com/minewarden/minewarden/internal/host"
 	"github.com/minewarden/minewarden/internal/recording"
+	"github.com/minewarden/minewarden/internal/trim"
 	"github.com/minewarden/minewarden/pipeline"
 	"github.com/minewarden/minewarden/store/sqlite"
 )
@@ -100,7 +101,7 @@ func NewAgent(ctx context.Context, cfg *config.Config, log *slog.Logger, notice 
 	}
 	a.guard = newGuard(cfg, a.desk, a.indicators.set.Load(), log)
 	pipe := pipeline.New(pipeline.Options{
-		Log: log, Boot: boot, HostName: HostName(), Host: a.facts, Detectors: dets, Match: a.indicators.Match,
+		Log: log, Boot: boot, HostName: HostName(), Host: a.facts, Detectors: dets, Match: a.indicators.Match, Country: makers.Country,
 		Tap: a.taps(), Finding: a.finding,
 	})
 	a.runner = pipeline.NewRunner(pipe, log, time.Now, watch)
@@ -260,10 +261,32 @@ const (
 	gcPercent = 50
 )
 
-// Run protects the machine until ctx is done.
-func (a *Agent) Run(ctx context.Context) error {
+// Frugal makes this process an agent as far as memory goes. Call it before NewAgent, whose reading of rules is what peaks.
+func Frugal() {
 	debug.SetGCPercent(gcPercent)
 	debug.SetMemoryLimit(maxMemory)
+}
+
+// trimAfter are the times after the start at which parts of the program that only it needed are given back.
+var trimAfter = [...]time.Duration{0, 10 * time.Second, 2 * time.Minute}
+
+func (a *Agent) trim(ctx context.Context) {
+	begun := time.Now()
+	for _, after := range trimAfter {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Until(begun.Add(after))):
+		}
+		if _, err := trim.Program(); err != nil {
+			a.log.Debug("what only the start needed stays in memory", "error", err)
+			return
+		}
+	}
+}
+
+// Run protects the machine until ctx is done.
+func (a *Agent) Run(ctx context.Context) error {
 	socket, err := listenControl(a.cfg.Data)
 	if err != nil {
 		return err
@@ -288,6 +311,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	all.Go(func() { a.tellHashLosses(ctx) })
 	all.Go(func() { a.front.run(ctx, socket) })
 	all.Go(func() { a.watchHealth(ctx) })
+	all.Go(func() { a.trim(ctx) })
 	told := make(chan struct{})
 	go func() {
 		defer close(told)

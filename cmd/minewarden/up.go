@@ -44,6 +44,7 @@ func newUp() *cobra.Command {
 				}
 			}
 			cfg.Data, cfg.Version = dataDir(data, cfg), version
+			app.Frugal()
 			out, errOut := cmd.OutOrStdout(), cmd.ErrOrStderr()
 			a, err := app.NewAgent(cmd.Context(), cfg, newLog(errOut, slog.LevelInfo), app.Notice{
 				Ready: func(sensors []string) {
