@@ -13,6 +13,7 @@ type Event struct {
 	Process *Process  // who did it; the sensor fills Key, the pipeline the rest, with ancestry; nil if unknown
 	Data    Data      // what happened; never nil
 	Matches []Match   // indicators that a value of Data met; set by the pipeline
+	Country string    // of a Connect's remote end or a Flow's server, ISO 3166 as "DE"; set by the pipeline where a database is configured
 }
 
 // Data is what depends on the kind. The set is closed and in this package, all pointers to structs, so detectors switch on
@@ -133,6 +134,7 @@ type eventJSON struct {
 	Process *Process        `json:"process,omitempty"`
 	Data    json.RawMessage `json:"data"`
 	Matches []Match         `json:"matches,omitempty"`
+	Country string          `json:"country,omitempty"`
 }
 
 // MarshalJSON writes one line of a recording.
@@ -144,7 +146,7 @@ func (e Event) MarshalJSON() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(eventJSON{e.Time, e.Sensor, e.Data.Kind().String(), e.Process, data, e.Matches})
+	return json.Marshal(eventJSON{e.Time, e.Sensor, e.Data.Kind().String(), e.Process, data, e.Matches, e.Country})
 }
 
 // UnmarshalJSON reads one line of a recording.
@@ -164,6 +166,6 @@ func (e *Event) UnmarshalJSON(line []byte) error {
 	if err := json.Unmarshal(in.Data, data); err != nil {
 		return fmt.Errorf("data of %s: %w", kind, err)
 	}
-	*e = Event{in.Time, in.Sensor, in.Process, data, in.Matches}
+	*e = Event{in.Time, in.Sensor, in.Process, data, in.Matches, in.Country}
 	return nil
 }

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/minewarden/minewarden"
@@ -16,6 +18,7 @@ import (
 	"github.com/minewarden/minewarden/console"
 	"github.com/minewarden/minewarden/detectors"
 	"github.com/minewarden/minewarden/detectors/sigma"
+	"github.com/minewarden/minewarden/internal/geoip"
 	"github.com/minewarden/minewarden/reports"
 	"github.com/minewarden/minewarden/responders"
 	"github.com/minewarden/minewarden/sensors"
@@ -69,11 +72,27 @@ type Makers struct {
 	log      *slog.Logger
 	sigma    *sigma.Live // nil where it is disabled
 	sigmaCfg sigma.Config
+	// Country is nil where no database is configured.
+	Country func(netip.Addr) string
 }
 
 // NewMakers reads the rules that the configuration asks for.
 func NewMakers(cfg *config.Config, log *slog.Logger) (*Makers, error) {
 	m := &Makers{cfg: cfg, log: log, sigmaCfg: sigma.DefaultConfig()}
+	if cfg.GeoIP != "" {
+		db, err := geoip.Open(cfg.GeoIP)
+		if err != nil {
+			return nil, fmt.Errorf("configuration: geoip: %w", err)
+		}
+		var once sync.Once
+		m.Country = func(a netip.Addr) string {
+			code, err := db.Country(a)
+			if err != nil {
+				once.Do(func() { log.Error("the database of countries is damaged", "file", cfg.GeoIP, "error", err) })
+			}
+			return code
+		}
+	}
 	if cfg.Disabled("detectors/sigma") {
 		return m, nil
 	}

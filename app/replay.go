@@ -93,7 +93,7 @@ func replayOne(ctx context.Context, makers *Makers, path string) (res Replayed) 
 	}
 	res.Rules = rules
 	dropped := 0
-	pipe := pipeline.New(pipeline.Options{Log: makers.log, Host: recording.Host{}, Detectors: dets, Finding: func(f minewarden.Finding) {
+	pipe := pipeline.New(pipeline.Options{Log: makers.log, Host: recording.Host{}, Detectors: dets, Country: makers.Country, Finding: func(f minewarden.Finding) {
 		if len(res.Findings) >= maxFindings {
 			dropped++
 			return

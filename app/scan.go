@@ -74,6 +74,7 @@ func Scan(ctx context.Context, cfg *config.Config, log *slog.Logger, opt ScanOpt
 	} else {
 		opts.HostName = opt.Root
 	}
+	opts.Country = makers.Country
 	runner := pipeline.NewRunner(pipeline.New(opts), log, time.Now, watch)
 	root, err := host.OpenRoot(opt.Root)
 	if err != nil {

@@ -24,7 +24,7 @@ func (s settings) Settings() []console.Setting {
 	}
 	out := []console.Setting{
 		one("data", c.Data, d.Data), one("listen", c.Listen, d.Listen), one("respond", string(c.Respond), string(d.Respond)), one("record", c.Record, d.Record),
-		one("disable", strings.Join(c.Disable, ", "), ""),
+		one("disable", strings.Join(c.Disable, ", "), ""), one("geoip", c.GeoIP, d.GeoIP),
 	}
 	for _, name := range c.Sections() {
 		out = append(out, console.Setting{Key: name, Value: "set", Secret: true})

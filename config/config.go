@@ -44,6 +44,7 @@ type Config struct {
 	Respond Respond  `yaml:"respond"` // what is done without asking
 	Record  string   `yaml:"record"`  // file to which every event is written, for support; empty: none
 	Disable []string `yaml:"disable"` // modules by name, as "sensors/ebpf"
+	GeoIP   string   `yaml:"geoip"`   // database of countries in the MaxMind DB format; empty: none
 
 	// Version of the program, for what it tells others.
 	Version string `yaml:"-"`
@@ -141,7 +142,7 @@ func (c *Config) top(body ast.Node) error {
 			c.parts[key] = pair.Value
 			continue
 		}
-		target, ok := map[string]any{"data": &c.Data, "listen": &c.Listen, "respond": &c.Respond, "record": &c.Record, "disable": &c.Disable}[key]
+		target, ok := map[string]any{"data": &c.Data, "listen": &c.Listen, "respond": &c.Respond, "record": &c.Record, "disable": &c.Disable, "geoip": &c.GeoIP}[key]
 		if !ok {
 			return fmt.Errorf("line %d: unknown key %q", line(pair.Key), key)
 		}

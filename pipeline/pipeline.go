@@ -8,6 +8,7 @@ package pipeline
 import (
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"runtime/debug"
 	"time"
 
@@ -35,6 +36,8 @@ type Options struct {
 	Detectors []minewarden.Detector
 	// Match returns the indicators that values of the event meet.
 	Match func(*minewarden.Event) []minewarden.Match
+	// Country returns the country of an address, "" where it is not known. It must be quick.
+	Country func(netip.Addr) string
 	// Tap sees every event after it was enriched and before the detectors do. It must be quick and must not keep the event.
 	Tap []func(*minewarden.Event)
 	// Finding receives what the detectors claim, in order.
@@ -108,6 +111,9 @@ func (p *Pipeline) Observe(ev minewarden.Event) {
 	p.enrich(&p.ev)
 	if p.opt.Match != nil {
 		p.ev.Matches = append(p.ev.Matches, p.opt.Match(&p.ev)...)
+	}
+	if p.opt.Country != nil {
+		p.country(&p.ev)
 	}
 	for _, tap := range p.opt.Tap {
 		tap(&p.ev)
@@ -200,6 +206,9 @@ func (p *Pipeline) finding(m *module, f minewarden.Finding, by *minewarden.Proce
 	}
 	if f.Subject.Host == "" {
 		f.Subject.Host = p.opt.HostName
+	}
+	if p.opt.Country != nil && f.Subject.Type == minewarden.SubjectFlow {
+		p.land(&f)
 	}
 	m.findings++
 	p.stats.Findings++

@@ -27,6 +27,8 @@ const (
 	ruleShape   = "flow/mining-shape"
 	ruleSession = "flow/mining-session"
 	ruleFirst   = "flow/first-seen"
+	ruleCountry = "flow/new-country"
+	ruleUnusual = "flow/unexpected-country"
 )
 
 const look = "Look at the process that connects. "
@@ -44,6 +46,14 @@ var rules = []minewarden.Rule{
 		Advice: look + "Stratum V2 and relays of miners look like this. If nobody here mines on purpose, stop it and block the server.",
 	},
 	{ID: ruleFirst, Title: "A program connects to a network for the first time", Severity: minewarden.Informational, Technique: []string{"T1071"}, Advice: look},
+	{
+		ID: ruleCountry, Title: "A connection to a country that was not seen before", Severity: minewarden.Informational, Technique: []string{"T1071"},
+		Advice: look + "Content networks move between countries: the country alone proves nothing.",
+	},
+	{
+		ID: ruleUnusual, Title: "A connection to a country that the configuration calls unexpected", Severity: minewarden.Low, Technique: []string{"T1071"},
+		Advice: look + "Data that must not leave the country, or a server of somebody else's, may be the reason.",
+	},
 }
 
 // Bounds of the memory.
@@ -90,13 +100,23 @@ type detector struct {
 	start    time.Time
 	hour     time.Time
 	firsts   int
+	lands    lands
 }
 
 var _ minewarden.Detector = (*detector)(nil)
 
 // New returns the detector.
-func New(minewarden.Env) (minewarden.Detector, error) {
+func New(env minewarden.Env) (minewarden.Detector, error) {
+	var cfg Config
+	if err := env.Config(&cfg); err != nil {
+		return nil, err
+	}
+	unexpected, err := cfg.unexpected()
+	if err != nil {
+		return nil, err
+	}
 	return &detector{
+		lands:   lands{unexpected: unexpected, seen: map[string]bool{}},
 		talkers: map[who]*talker{}, sessions: map[minewarden.FlowKey]*session{}, beats: map[beatKey]*beat{}, told: map[toldKey]time.Time{}, seen: map[string]bool{},
 	}, nil
 }
@@ -126,7 +146,8 @@ func (d *detector) Observe(ev *minewarden.Event) []minewarden.Finding {
 			return nil
 		}
 		found := d.count(ev, who{process: ev.Process.Key}, x.Remote, x.Result)
-		return append(found, d.first(ev, x.Remote.Addr())...)
+		found = append(found, d.first(ev, x.Remote.Addr())...)
+		return append(found, d.country(ev, who{process: ev.Process.Key}, minewarden.ProcessSubject(ev.Process), x.Remote.Addr())...)
 	case *minewarden.Flow:
 		return d.flow(ev, x)
 	}
@@ -150,6 +171,9 @@ func (d *detector) flow(ev *minewarden.Event, x *minewarden.Flow) []minewarden.F
 		if !x.Joined {
 			found = d.count(ev, client, x.Key.Server, "")
 			found = append(found, d.beat(ev, x)...)
+		}
+		if ev.Country != "" {
+			found = append(found, d.country(ev, client, minewarden.FlowSubject(x.Key), x.Key.Server.Addr())...)
 		}
 	case minewarden.FlowEnd:
 		if x.ServerPackets == 0 || x.Ended == "rst" && x.ServerBytes == 0 {
