@@ -57,7 +57,7 @@ func newFront(ctx context.Context, a *Agent) (*front, error) {
 		Log: a.log, Version: a.cfg.Version, Incidents: a.desk, Cases: a.desk, Actions: a.desk, Receipts: a.desk, Evidence: a.desk, Overview: overview{a},
 		Live: a.live, Posture: f.posture, Catalogue: &moduleDocs{makers: a.makers}, Drills: f.drills, Settings: settings{a.cfg}, Trail: trailReader{a.cfg.Data}, Feed: a.feed,
 		Playbooks: a.books, Runs: a.books, DryRuns: a.books, Deadlines: a.books.deadlines, DeadlinesOf: a.books.deadlinesOf, Suppressions: a.hides,
-		Reports: reportDesk{a}, Blocks: a.desk, Alerts: a.alerts, Metrics: numbers, Host: HostName(),
+		Reports: reportDesk{a}, Blocks: a.desk, Alerts: a.alerts, Metrics: numbers, Host: HostName(), Seen: a.desk.operatorSeen,
 	}
 	if a.cfg.Listen != config.Off {
 		if err := f.open(ctx, &o); err != nil {

@@ -43,6 +43,7 @@ type cutReport struct {
 	Cuts     []time.Duration // from the first byte of mining that was written to the reset that the miner reads
 	Answered int             // submits to which the pool's answer arrived
 	Again    string          // what a second connection to the first pool met
+	Written  int             // cuts in the audit trail
 	Listed   string          // what a connection to an indicator that was added while the agent ran met
 }
 
@@ -91,6 +92,9 @@ func TestPoolIsCut(t *testing.T) {
 	}
 	if r.Answered > 0 {
 		t.Errorf("%d submits were answered", r.Answered)
+	}
+	if r.Written < len(r.Cuts) {
+		t.Errorf("the audit trail has %d of %d cuts", r.Written, len(r.Cuts))
 	}
 	if r.Again != "operation not permitted" {
 		t.Errorf("the pool that was cut could be reached again: %q", r.Again)
@@ -173,6 +177,11 @@ func cutInside(group string) error {
 	if err := errors.Join(<-ended, a.Close()); err != nil {
 		return err
 	}
+	trail, err := os.ReadFile(filepath.Join(dir, "audit-trail.jsonl"))
+	if err != nil {
+		return err
+	}
+	r.Written = strings.Count(string(trail), `"what":"action.done"`)
 	return json.NewEncoder(os.Stdout).Encode(r)
 }
 

@@ -91,9 +91,10 @@ func (g *guard) finding(f *minewarden.Finding, r minewarden.Rule, incident strin
 		if err != nil {
 			g.log.Error("cannot cut", "flow", flow.String(), "error", err)
 		}
-		if receipt.Action.ID == "" || incident == "" {
+		if receipt.Action.ID == "" {
 			return
 		}
+		g.desk.trail.AppendLate(entryOf("action.done", receipt, "agent"))
 		if err := g.desk.note(ctx, receipt); err != nil {
 			g.log.Error("a cut is not recorded with its incident", "flow", flow.String(), "error", err)
 		}

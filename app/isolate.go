@@ -55,3 +55,10 @@ func (d *Desk) unisolate(ctx context.Context, id string) error {
 	}
 	return errors.Join(errs...)
 }
+
+// operatorSeen keeps an isolation up: who can ask the console or the control socket can reach this machine.
+func (d *Desk) operatorSeen(who string) {
+	if i := d.isolation(); i != nil {
+		i.Confirm(who)
+	}
+}

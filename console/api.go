@@ -114,6 +114,9 @@ func (s *Server) admit(ctx huma.Context, next func(huma.Context)) {
 			return
 		}
 	}
+	if s.o.Seen != nil {
+		s.o.Seen(id.Name)
+	}
 	if id.Role < need {
 		refuse(http.StatusForbidden, "this needs the role "+need.String()+"; yours is "+id.Role.String())
 		return
