@@ -3,11 +3,13 @@ package console
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/console/access"
+	"github.com/minewarden/minewarden/internal/chinese"
 )
 
 // Catalogue is what minewarden is made of.
@@ -75,8 +77,25 @@ func (s *Server) catalogue() {
 		}
 		return nil, huma.Error404NotFound("there is no such module")
 	})
-	huma.Register(s.api, read("/rules", "rules", "What findings can say"), func(ctx context.Context, _ *struct{}) (*answer[list[RuleDoc]], error) {
+	type language struct {
+		Lang string `query:"lang" enum:"en,zh" default:"en" doc:"of titles and advice; a rule without a translation stays English"`
+	}
+	huma.Register(s.api, read("/rules", "rules", "What findings can say"), func(ctx context.Context, in *language) (*answer[list[RuleDoc]], error) {
 		all, err := s.o.Catalogue.Rules()
+		if in.Lang == "zh" {
+			all = inChinese(all)
+		}
 		return ok(items(all), s.fail(ctx, "list rules", err))
 	})
+}
+
+// inChinese returns copies: the catalogue's own stay English.
+func inChinese(all []RuleDoc) []RuleDoc {
+	all = slices.Clone(all)
+	for i := range all {
+		if title, advice, ok := chinese.Rule(all[i].ID); ok {
+			all[i].Title, all[i].Advice = title, advice
+		}
+	}
+	return all
 }

@@ -1,7 +1,7 @@
 package reports
 
-// chinese is Simplified Chinese by the English text. TestEverythingIsTranslated keeps it whole.
-var chinese = map[string]string{
+// inChinese is Simplified Chinese by the English text. TestEverythingIsTranslated keeps it whole.
+var inChinese = map[string]string{
 	// Values of the model.
 	"info": "提示", "low": "低", "medium": "中", "high": "高", "critical": "严重",
 	"open": "未处置", "contained": "已遏制", "closed": "已关闭",

@@ -57,6 +57,7 @@ type Incident struct {
 	Left           []string            `json:"left_out,omitempty"` // what there was more of
 
 	review bool
+	rule   string // of Title
 }
 
 // An Indicator is a value that others can look for.
@@ -74,6 +75,8 @@ type Step struct {
 	Severity   minewarden.Severity `json:"severity,omitempty"`
 	Confidence float64             `json:"confidence,omitempty"`
 	Technique  []string            `json:"technique,omitempty"`
+
+	rule string // of a finding: Title is the rule's
 }
 
 // A Deed is what was done.
@@ -110,7 +113,7 @@ func NewIncident(inc *minewarden.Incident, env *Env) *Incident {
 		Detected: inc.Opened, Systems: 1, Impact: ImpactOf(env.Config.Prices, inc.Impact),
 	}
 	if i := worst(inc); i >= 0 {
-		r.Title = inc.Findings[i].Title
+		r.Title, r.rule = inc.Findings[i].Title, inc.Findings[i].Rule
 	}
 	r.Functional = r.Impact.functional()
 	r.processes(inc, env)
@@ -191,7 +194,7 @@ func (r *Incident) story(inc *minewarden.Incident) {
 		}
 		r.Steps = append(r.Steps, Step{
 			Time: f.Time, Kind: "finding", Title: f.Title, Detail: f.Rule + ": " + strings.Join(detail, ", "),
-			Severity: f.Severity, Confidence: f.Confidence, Technique: f.Technique,
+			Severity: f.Severity, Confidence: f.Confidence, Technique: f.Technique, rule: f.Rule,
 		})
 	}
 	for i := range inc.Actions {

@@ -58,7 +58,7 @@ func (r *Incident) name(w words) string {
 	if r.Title == "" {
 		return w.t("Something without findings")
 	}
-	return r.Title
+	return w.rule(r.rule, r.Title)
 }
 
 func (r *Incident) summary(w words) string {
@@ -132,7 +132,7 @@ func (r *Incident) entry(w words) []Block {
 	}
 	t := &Table{Head: []string{w.t("Severity"), w.t("Weakness"), w.t("Where"), w.t("What to do")}}
 	for _, x := range r.Weaknesses {
-		t.Rows = append(t.Rows, []string{w.t(x.Severity.String()), x.Title + " (" + x.Rule + ")", strings.TrimSpace(x.Target + " " + x.Where), x.Advice})
+		t.Rows = append(t.Rows, []string{w.t(x.Severity.String()), w.rule(x.Rule, x.Title) + " (" + x.Rule + ")", strings.TrimSpace(x.Target + " " + x.Where), w.advice(x.Rule, x.Advice)})
 	}
 	return []Block{{Text: w.t("These weaknesses were open and fit the processes of this incident. That they were used is likely, not proven.")}, {Table: t}}
 }
@@ -144,7 +144,7 @@ func (r *Incident) path(w words) *Table {
 		if s.Kind != "finding" || s.Severity < minewarden.Medium {
 			continue
 		}
-		t.Rows = append(t.Rows, []string{w.when(s.Time), strings.Join(s.Technique, " "), s.Title, w.percent(s.Confidence)})
+		t.Rows = append(t.Rows, []string{w.when(s.Time), strings.Join(s.Technique, " "), w.rule(s.rule, s.Title), w.percent(s.Confidence)})
 	}
 	return t
 }
@@ -206,7 +206,7 @@ func (r *Incident) nothingDone(w words) string {
 func (r *Incident) timeline(w words) *Table {
 	t := &Table{Head: []string{w.t("Time"), w.t("Kind"), w.t("What"), w.t("Detail")}}
 	for _, s := range r.Steps {
-		t.Rows = append(t.Rows, []string{w.when(s.Time), w.t(s.Kind), s.Title, s.Detail})
+		t.Rows = append(t.Rows, []string{w.when(s.Time), w.t(s.Kind), w.rule(s.rule, s.Title), s.Detail})
 	}
 	return t
 }

@@ -38,7 +38,7 @@ func (m *Month) document(w words) *Document {
 	}}, Block{Text: w.t("Times until stopped are of incidents that are high or critical and were stopped.")})
 	rules := &Table{Head: []string{w.t("Rule"), w.t("Title"), w.t("Incidents")}}
 	for _, r := range m.ByRule {
-		rules.Rows = append(rules.Rows, []string{r.Rule, r.Title, fmt.Sprint(r.Count)})
+		rules.Rows = append(rules.Rows, []string{r.Rule, w.rule(r.Rule, r.Title), fmt.Sprint(r.Count)})
 	}
 	d.section(w.t("What was seen most"), Block{Table: rules})
 	d.section(w.t("What it cost"), Block{Facts: costs(w, &m.Impact)})

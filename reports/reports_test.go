@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/internal/chinese"
 )
 
 var begin = time.Date(2026, 11, 1, 10, 0, 0, 0, time.UTC)
@@ -186,6 +187,56 @@ func TestEverythingIsTranslated(t *testing.T) {
 	}
 }
 
+// TestRulesInChinese looks for what a document says of a rule: its translation where it has one, and in JSON always English.
+func TestRulesInChinese(t *testing.T) {
+	inc, env := incident(), environment()
+	const title, advice = "Nomad access control is off", "Set acl { enabled = true }."
+	env.Weaknesses = append(env.Weaknesses, Weakness{Rule: "nomad/acl-disabled", Title: title, Severity: minewarden.High, Advice: advice})
+	for _, c := range []struct {
+		report       Report
+		format, lang string
+		has, hasNot  []string
+	}{
+		{NewIncident(&inc, env), Markdown, "en", []string{"RandomX is being computed was seen", title, advice}, []string{"RandomX，"}},
+		{NewIncident(&inc, env), Markdown, "zh", []string{"该进程正在计算 RandomX，即", "Nomad 访问控制未启用", "nomad acl bootstrap，并按最小权限发放令牌", "A new cron line"}, []string{"RandomX is being computed", title, advice}},
+		{NewReview(&inc, env), Markdown, "zh", []string{"该进程正在计算 RandomX，即", "Nomad 访问控制未启用"}, []string{"RandomX is being computed", title}},
+		{NewIncident(&inc, env), JSON, "zh", []string{"RandomX is being computed", title, advice}, []string{"RandomX，", "访问控制"}},
+		{month(t), Markdown, "zh", []string{"该进程正在计算 RandomX，即"}, []string{"RandomX is being computed"}},
+	} {
+		var b bytes.Buffer
+		if err := Write(&b, c.report, c.format, c.lang); err != nil {
+			t.Fatal(err)
+		}
+		text := strings.NewReplacer(`\`, "").Replace(b.String()) // Markdown's escapes
+		for _, s := range c.has {
+			if !strings.Contains(text, s) {
+				t.Errorf("%T as %s in %s does not say %q:\n%s", c.report, c.format, c.lang, s, text)
+			}
+		}
+		for _, s := range c.hasNot {
+			if strings.Contains(text, s) {
+				t.Errorf("%T as %s in %s says %q", c.report, c.format, c.lang, s)
+			}
+		}
+	}
+}
+
+// TestTypefaceHasEveryRule: the PDF shows □ for a character that the typeface lacks.
+func TestTypefaceHasEveryRule(t *testing.T) {
+	ts, err := newTypesetter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range chinese.IDs() {
+		title, advice, _ := chinese.Rule(id)
+		for _, r := range title + advice {
+			if _, ok := ts.width(r); !ok {
+				t.Errorf("%s: no glyph for %q", id, r)
+			}
+		}
+	}
+}
+
 // TestHostileText writes what an attacker chose and looks for anything that acts.
 func TestHostileText(t *testing.T) {
 	for name, r := range all(t) {
@@ -261,7 +312,7 @@ func TestPDF(t *testing.T) {
 		}
 		want := map[string][]string{
 			"en": {"Review of an incident after 72 hours", "RandomX is being computed", "203.0.113.7:3333", "很长的备注"},
-			"zh": {"72 小时事件复盘", "攻击路径", "RandomX is being computed"},
+			"zh": {"72 小时事件复盘", "攻击路径", "该进程正在计算 RandomX", "A new cron line"},
 		}
 		for _, s := range want[lang] {
 			if !strings.Contains(string(out), s) {

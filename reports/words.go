@@ -3,6 +3,8 @@ package reports
 import (
 	"fmt"
 	"time"
+
+	"github.com/minewarden/minewarden/internal/chinese"
 )
 
 // Languages are those that documents are written in.
@@ -21,7 +23,7 @@ func (w words) t(text string) string {
 	if w.lang != "zh" || text == "" {
 		return text
 	}
-	if zh, ok := chinese[text]; ok {
+	if zh, ok := inChinese[text]; ok {
 		return zh
 	}
 	if w.missing != nil {
@@ -31,6 +33,23 @@ func (w words) t(text string) string {
 }
 
 func (w words) f(format string, args ...any) string { return fmt.Sprintf(w.t(format), args...) }
+
+// rule is the title of a rule. What the model has, in English, is given too: it stays where a rule has no translation, as those
+// that operators bring.
+func (w words) rule(id, title string) string {
+	if zh, _, ok := chinese.Rule(id); ok && w.lang == "zh" {
+		return zh
+	}
+	return title
+}
+
+// advice is what to do about a rule, as rule is its title.
+func (w words) advice(id, advice string) string {
+	if _, zh, ok := chinese.Rule(id); ok && w.lang == "zh" {
+		return zh
+	}
+	return advice
+}
 
 // when writes a time; a zero one is not known.
 func (w words) when(t time.Time) string {
