@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/minewarden/minewarden"
@@ -26,6 +27,21 @@ func (h *thisHost) Container(cgroup string) minewarden.Container { return host.C
 
 // CgroupPath implements pipeline.Host.
 func (h *thisHost) CgroupPath(id uint64) string { return h.cgroups.Path(id) }
+
+// CgroupOf implements pipeline.Host: the tree of cgroups is not walked for each new one, and a v1 host has no ids.
+func (h *thisHost) CgroupOf(key minewarden.ProcessKey) string {
+	dir := "/proc/" + strconv.Itoa(int(key.PID))
+	f, err := os.Open(dir + "/cgroup")
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	path := host.ParseCgroup(f)
+	if start, err := host.StartOf(dir); err != nil || start != key.Start {
+		return ""
+	}
+	return path
+}
 
 // Owner implements pipeline.Host.
 func (h *thisHost) Owner(path string, file minewarden.Inode) string {

@@ -18,7 +18,7 @@ func (p *Pipeline) enrich(ev *minewarden.Event) {
 	}
 	switch d := ev.Data.(type) {
 	case *minewarden.Exec:
-		container := p.enrichExec(d)
+		container := p.enrichExec(key, d)
 		ev.Process = p.tree.exec(key, ev.Time, d, p.opt.Boot)
 		ev.Process.Container = container
 		return
@@ -67,12 +67,15 @@ func (p *Pipeline) known(key minewarden.ProcessKey, told *minewarden.Process) *m
 }
 
 // enrichExec returns the container. A path inside one says nothing about the host's packages.
-func (p *Pipeline) enrichExec(x *minewarden.Exec) minewarden.Container {
+func (p *Pipeline) enrichExec(key minewarden.ProcessKey, x *minewarden.Exec) minewarden.Container {
 	if p.opt.Host == nil {
 		return minewarden.Container{}
 	}
 	if x.Cgroup == "" && x.CgroupID != 0 {
 		x.Cgroup = p.opt.Host.CgroupPath(x.CgroupID)
+		if x.Cgroup == "" {
+			x.Cgroup = p.opt.Host.CgroupOf(key)
+		}
 	}
 	c := p.container(x.Cgroup)
 	if x.Package == "" && x.Exe != "" && !x.Memfd && !x.Deleted && c == (minewarden.Container{}) {

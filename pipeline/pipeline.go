@@ -23,6 +23,8 @@ const maxPanics = 3
 type Host interface {
 	Container(cgroup string) minewarden.Container
 	CgroupPath(id uint64) string // "" where unknown
+	// CgroupOf asks the process itself; "" where it ended.
+	CgroupOf(key minewarden.ProcessKey) string
 	// Owner returns the package of a file that runs, as "dpkg:openssl"; "" where none, or where path names another file by now.
 	Owner(path string, file minewarden.Inode) string
 }

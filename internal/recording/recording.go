@@ -28,6 +28,9 @@ func (Host) Container(cgroup string) minewarden.Container { return host.Containe
 // CgroupPath implements pipeline.Host.
 func (Host) CgroupPath(uint64) string { return "" }
 
+// CgroupOf implements pipeline.Host.
+func (Host) CgroupOf(minewarden.ProcessKey) string { return "" }
+
 // Owner implements pipeline.Host.
 func (Host) Owner(string, minewarden.Inode) string { return "" }
 
