@@ -8,6 +8,7 @@ import type { Messages } from "../i18n/en";
 import { Search, Select, useFilters } from "../parts/filters";
 import { number } from "../parts/format";
 import { SeverityMark, Sure } from "../parts/marks";
+import { Said } from "../parts/rules";
 import { Empty, Failed, Loading, Page } from "../parts/states";
 import { Table, type Column } from "../parts/table";
 import { Ago, Code, Raw } from "../parts/text";
@@ -27,7 +28,7 @@ function columns(t: Messages): Column<StoredFinding>[] {
       cell: (r) => (
         <Link to={`/incidents/${encodeURIComponent(r.incident)}`}>
           <span className="line">
-            <Raw text={r.title} />
+            <Said rule={r.rule} part="title" text={r.title} />
           </span>{" "}
           <span className="dim line subject">
             <Raw text={r.subject.name || r.subject.id} />

@@ -12,6 +12,7 @@ import { Empty, Failed, Loading, Page } from "../parts/states";
 import { Table, type Column } from "../parts/table";
 import { Ago, Raw } from "../parts/text";
 import { Due } from "../parts/due";
+import { Said } from "../parts/rules";
 
 const names = ["state", "severity", "host", "rule", "subject", "text", "since"] as const;
 const preset = {};
@@ -28,7 +29,7 @@ function columns(t: Messages): Column<IncidentRow>[] {
       cell: (r) => (
         <Link to={`/incidents/${encodeURIComponent(r.id)}`}>
           <span className="line">
-            <Raw text={r.title} />
+            <Said rule={r.rules[0]} part="title" text={r.title} />
           </span>{" "}
           <span className="dim line subject">
             <Raw text={r.subject.name || r.subject.id} />

@@ -7,6 +7,7 @@ import { base, query } from "../api/client";
 import { Due } from "../parts/due";
 import { atLeast, duration, money, number, percent } from "../parts/format";
 import { SeverityMark, StateMark, Sure } from "../parts/marks";
+import { Said } from "../parts/rules";
 import { useAuth } from "../parts/session";
 import { Empty, Page, Show } from "../parts/states";
 import { Ago, Raw } from "../parts/text";
@@ -115,7 +116,7 @@ function Worst({ o }: { o: Data }) {
                   <SeverityMark value={r.severity} /> <StateMark value={r.state} /> <Sure value={r.score} />
                 </span>
                 <span className="cardtitle">
-                  <Raw text={r.title} />
+                  <Said rule={r.rules[0]} part="title" text={r.title} />
                 </span>
                 <span className="dim">
                   <Raw text={r.subject.name || r.subject.id} /> · {t.overview.findings(number(r.findings), r.findings)} · <Ago time={r.updated} />

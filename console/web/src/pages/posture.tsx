@@ -10,6 +10,7 @@ import { Diff } from "../parts/diff";
 import { Select, useFilters } from "../parts/filters";
 import { isSet, number } from "../parts/format";
 import { SeverityMark } from "../parts/marks";
+import { Said } from "../parts/rules";
 import { Empty, NeedNote, Page, Show } from "../parts/states";
 import { useAuth } from "../parts/session";
 import { Ago, Code, Raw } from "../parts/text";
@@ -137,7 +138,7 @@ function Check({ c, repair }: { c: PostureCheck; repair: PostureRepair | undefin
         <span className="claimhead">
           {c.passed ? <span className="tag">{t.posture.statuses.pass}</span> : <SeverityMark value={c.severity} />}
           <span className="claimtitle">
-            <Raw text={c.title} />
+            <Said rule={c.id} part="title" text={c.title} />
             {c.subject && (
               <span className="dim claimsubject">
                 <Raw text={c.subject} />
@@ -169,7 +170,7 @@ function Check({ c, repair }: { c: PostureCheck; repair: PostureRepair | undefin
           <>
             <dt>{t.evidence.advice}</dt>
             <dd>
-              <Raw text={c.advice} />
+              <Said rule={c.id} part="advice" text={c.advice} />
             </dd>
           </>
         )}

@@ -7,6 +7,7 @@ import { Doc, section } from "../parts/doc";
 import { Search, Select, useFilters } from "../parts/filters";
 import { number } from "../parts/format";
 import { SeverityMark } from "../parts/marks";
+import { useRules } from "../parts/rules";
 import { Empty, Page, Show } from "../parts/states";
 import { Code, Raw } from "../parts/text";
 import { severities } from "./incidents";
@@ -21,7 +22,7 @@ export default function Rules() {
   const filters = useFilters(names, preset);
   const [params] = useSearchParams();
   const modules = useData<Items<ModuleDoc>>("/modules");
-  const rules = useData<Items<RuleDoc>>("/rules");
+  const rules = useRules();
   const catalogue = filters.get("catalogue");
   const text = filters.get("text").toLowerCase();
   const rule = params.get("rule");

@@ -8,6 +8,7 @@ import { useT } from "../../i18n";
 import { Act } from "../../parts/act";
 import { isSet, number } from "../../parts/format";
 import { Sure } from "../../parts/marks";
+import { Said, useSaid } from "../../parts/rules";
 import { useAuth } from "../../parts/session";
 import { Raw } from "../../parts/text";
 import { visible } from "../../parts/visible";
@@ -50,6 +51,7 @@ export function advised(plan: Action[]): Action[] {
 
 export function Answers({ inc, path }: { inc: Incident; path: string }) {
   const t = useT();
+  const said = useSaid();
   const { can } = useAuth();
   const [todo, setTodo] = useState<Action>();
   const [back, setBack] = useState<Receipt>();
@@ -63,7 +65,7 @@ export function Answers({ inc, path }: { inc: Incident; path: string }) {
   const alive = (inc.members ?? []).filter((m) => !isSet(m.exited)).length;
   const kinds = families(inc);
   const first = advised(plan.data?.items ?? []);
-  const advice = [...new Set(top.map((f) => f.advice).filter((a): a is string => !!a))].slice(0, 2);
+  const advice = [...new Set(top.map((f) => f.advice && said(f.rule, "advice", f.advice)).filter((a): a is string => !!a))].slice(0, 2);
   return (
     <section id="answers" className="answers" aria-label={t.incident.parts.answers}>
       <div className="answer wide">
@@ -71,7 +73,7 @@ export function Answers({ inc, path }: { inc: Incident; path: string }) {
         <ul className="plainlist">
           {titles.slice(0, shown).map((f) => (
             <li key={f.rule + f.subject.id}>
-              <Raw text={f.title} />
+              <Said rule={f.rule} part="title" text={f.title} />
               {f.count > 1 && <span className="dim"> {t.answers.times(number(f.count))}</span>}
             </li>
           ))}

@@ -1,10 +1,10 @@
 import { useState } from "react";
 import { Link } from "react-router";
-import { useData } from "../../api/cache";
-import type { Incident, IncidentFinding, Items, RuleDoc } from "../../api/types";
+import type { Incident, IncidentFinding, RuleDoc } from "../../api/types";
 import { useT } from "../../i18n";
 import { number } from "../../parts/format";
 import { SeverityMark, Sure } from "../../parts/marks";
+import { Said, useRules } from "../../parts/rules";
 import { Ago, Code, Copy, Raw } from "../../parts/text";
 import { byWeight } from "./answers";
 
@@ -13,7 +13,7 @@ const first = 12; // claims shown before one asks for more
 /** Every claim, with the values it rests on, how sure it is, and why. */
 export function EvidenceList({ inc }: { inc: Incident }) {
   const t = useT();
-  const rules = useData<Items<RuleDoc>>("/rules");
+  const rules = useRules();
   const about = new Map((rules.data?.items ?? []).map((r) => [r.id, r]));
   const [more, setMore] = useState(false);
   const all = byWeight(inc.findings);
@@ -43,7 +43,7 @@ function Claim({ finding: f, rule, open }: { finding: IncidentFinding; rule: Rul
         <span className="claimhead">
           <SeverityMark value={f.severity} />
           <span className="claimtitle">
-            <Raw text={f.title} />
+            <Said rule={f.rule} part="title" text={f.title} />
             <span className="dim small claimsubject">
               {t.subjects[f.subject.type] ?? f.subject.type} <Raw text={f.subject.name || f.subject.id} />
             </span>
@@ -87,7 +87,7 @@ function Claim({ finding: f, rule, open }: { finding: IncidentFinding; rule: Rul
             <>
               <dt>{t.evidence.advice}</dt>
               <dd>
-                <Raw text={f.advice} />
+                <Said rule={f.rule} part="advice" text={f.advice} />
               </dd>
             </>
           )}

@@ -7,6 +7,7 @@ import type { Incident as Inc } from "../../api/types";
 import { useT } from "../../i18n";
 import { Act, Ask } from "../../parts/act";
 import { SeverityMark, StateMark } from "../../parts/marks";
+import { useSaid } from "../../parts/rules";
 import { useAuth } from "../../parts/session";
 import { Page, Show } from "../../parts/states";
 import { Ago, Code, Copy, Raw } from "../../parts/text";
@@ -30,7 +31,9 @@ export default function Incident() {
   const { id = "" } = useParams();
   const t = useT();
   const answer = useData<Inc>(`/incidents/${encodeURIComponent(id)}`);
-  const title = answer.data ? (worst(answer.data)?.title ?? answer.data.id) : id;
+  const said = useSaid();
+  const top = answer.data && worst(answer.data);
+  const title = top ? said(top.rule, "title", top.title) : (answer.data?.id ?? id);
   return (
     <Page
       title={visible(title)}

@@ -5,6 +5,7 @@ import { useT } from "../../i18n";
 import { clock, date, dateTime } from "../../parts/format";
 import { Icon, isIcon, type IconName } from "../../parts/icons";
 import { SeverityMark } from "../../parts/marks";
+import { Said } from "../../parts/rules";
 import { Show } from "../../parts/states";
 import { Raw } from "../../parts/text";
 
@@ -78,7 +79,7 @@ function Moment({ step: m, newDay }: { step: Step; newDay: boolean }) {
       </span>
       <div>
         <p>
-          <Raw text={m.title} /> {m.severity && m.severity !== "info" && <SeverityMark value={m.severity} />}
+          <Said rule={m.ref} part="title" text={m.title} /> {m.severity && m.severity !== "info" && <SeverityMark value={m.severity} />}
         </p>
         {m.detail && (
           <p className="detail">
