@@ -119,12 +119,14 @@ func (b *bookDesk) escalate(x playbooks.Escalation) {
 
 // run works until ctx is done.
 func (b *bookDesk) run(ctx context.Context) {
-	for inc, err := range b.agent.desk.store.Incidents(ctx, minewarden.Query{States: []minewarden.State{minewarden.Open, minewarden.Contained}}) {
+	for inc, err := range b.agent.store.Rows(ctx, minewarden.Query{States: []minewarden.State{minewarden.Open, minewarden.Contained}}) {
 		if err != nil {
 			b.agent.log.Error("not all incidents are offered to the playbooks", "error", err)
 			break
 		}
-		b.Offer(inc.ID)
+		if inc.Severity >= minewarden.High || time.Since(inc.Updated) < playbooks.Stale { // others have neither deadlines nor triggers
+			b.Offer(inc.ID)
+		}
 	}
 	ended := make(chan struct{})
 	go func() { defer close(ended); b.watchLibrary(ctx) }()

@@ -37,9 +37,9 @@ type Cases interface {
 // A Deadline is something that must be done about an incident by a time.
 type Deadline struct {
 	Incident string    `json:"incident"`
-	What     string    `json:"what"` // isolate, report, review
+	What     string    `json:"what"` // isolated, report, review; of a run's step: "step RUN/STEP"
 	Due      time.Time `json:"due"`
-	State    string    `json:"state" enum:"running,met,missed"`
+	State    string    `json:"state" enum:"running,missed,met,late,dropped" doc:"late: met after it was due; dropped: it was a false positive"`
 }
 
 // Filter are the parameters that select incidents or findings.
@@ -240,7 +240,7 @@ func (s *Server) rows(ctx context.Context, rows []minewarden.IncidentRow) []inci
 		ids = append(ids, rows[i].ID)
 	}
 	var all []Deadline
-	if s.o.DeadlinesOf != nil {
+	if s.o.DeadlinesOf != nil && len(ids) > 0 {
 		all = s.o.DeadlinesOf(ctx, ids)
 	}
 	for _, d := range all {

@@ -1,8 +1,11 @@
 package playbooks
 
 import (
-	"errors"
+	"cmp"
+	"context"
 	"fmt"
+	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -13,6 +16,9 @@ import (
 
 // maxTracked bounds the incidents whose deadlines are kept.
 const maxTracked = 10_000
+
+// deadlinesFile is the name of their file.
+const deadlinesFile = "deadlines.jsonl"
 
 // levels are the percents of a deadline at which somebody is told.
 var levels = [...]int{50, 80, 100}
@@ -57,21 +63,6 @@ func (d *Due) level(now time.Time) int {
 	return reached
 }
 
-// An Escalation says that a deadline comes near or was missed. After a crash the same one may come again, with the same ID.
-type Escalation struct {
-	ID       string              `json:"id"`
-	Time     time.Time           `json:"time"`
-	Incident string              `json:"incident"`
-	Host     string              `json:"host,omitempty"`
-	Subject  minewarden.Subject  `json:"subject,omitzero"`
-	Severity minewarden.Severity `json:"severity"`
-	What     string              `json:"what"`
-	Due      time.Time           `json:"due"`
-	Percent  int                 `json:"percent"` // 50, 80; 100: missed
-	Message  string              `json:"message"`
-	Jump     string              `json:"jump,omitempty"` // the clock was set just now, by this much: the deadline may not be what it seems
-}
-
 // tracked is what is kept of an incident with deadlines.
 type tracked struct {
 	Incident string              `json:"incident"`
@@ -83,41 +74,123 @@ type tracked struct {
 	Dues     []Due               `json:"dues"`
 }
 
-// deadlines are those of all incidents.
+// deadlines are those of all incidents. Who reads them never waits for the disk: changes are made in memory and written after that,
+// all that there are at once.
 type deadlines struct {
-	files files[tracked]
+	disk  sync.Mutex // held while changes are written, and never together with mu
+	write func(changes []change[tracked], all func() []change[tracked]) error
+
 	mu    sync.Mutex
-	all   map[string]*tracked
+	all   map[string]*tracked // what it points to never changes: a change puts another one in its place
+	dirty map[string]bool     // changed since it was written
+	wake  chan struct{}
 }
 
-func newDeadlines(dir string) (*deadlines, error) {
-	d := &deadlines{files: files[tracked]{dir}, all: map[string]*tracked{}}
-	all, err := d.files.load()
-	for id, t := range all {
-		if t.Incident == id {
-			d.all[id] = &t
+func newDeadlines(name string) (*deadlines, error) {
+	j := &journal[tracked]{name: name}
+	d := &deadlines{write: j.write, dirty: map[string]bool{}, wake: make(chan struct{}, 1)}
+	var err error
+	d.all, err = j.load()
+	for id, t := range d.all {
+		if t.Incident != id {
+			delete(d.all, id)
 		}
 	}
 	return d, err
+}
+
+// set must be called with mu held. flush makes it last.
+func (d *deadlines) set(id string, t *tracked) {
+	if t == nil {
+		delete(d.all, id)
+	} else {
+		d.all[id] = t
+	}
+	d.dirty[id] = true
+	d.poke()
+}
+
+func (d *deadlines) poke() {
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}
+
+// flush writes what has changed. After an error it is still to be written.
+func (d *deadlines) flush() error {
+	d.disk.Lock()
+	defer d.disk.Unlock()
+	d.mu.Lock()
+	var changes []change[tracked]
+	for id := range d.dirty {
+		changes = append(changes, change[tracked]{id, d.all[id]})
+	}
+	clear(d.dirty)
+	d.mu.Unlock()
+	if len(changes) == 0 {
+		return nil
+	}
+	err := d.write(changes, d.kept)
+	if err != nil {
+		d.mu.Lock()
+		for _, c := range changes {
+			d.dirty[c.ID] = true
+		}
+		d.mu.Unlock()
+	}
+	return err
+}
+
+func (d *deadlines) kept() (all []change[tracked]) {
+	for _, t := range d.every() {
+		all = append(all, change[tracked]{t.Incident, t})
+	}
+	return all
+}
+
+// gather is how long changes wait for others before they are written.
+const gather = 200 * time.Millisecond
+
+// keep writes what has changed until ctx is done. The rest is for who calls it.
+func (d *deadlines) keep(ctx context.Context, log *slog.Logger, retry time.Duration) {
+	for wait := gather; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.wake:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		err := d.flush()
+		if err == nil {
+			wait = gather
+			continue
+		}
+		wait = min(max(2*wait, retry), 30*retry)
+		log.Error("deadlines are not saved", "again_in", wait, "error", err)
+		d.poke()
+	}
 }
 
 // track takes up an incident that has deadlines, or what changed about it.
 func (d *deadlines) track(inc *minewarden.Incident, tighter Deadlines) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	t := d.all[inc.ID]
-	if t == nil {
+	old := d.all[inc.ID]
+	t := &tracked{Incident: inc.ID, From: inc.Opened}
+	if old != nil {
+		t = old.clone()
+	} else {
 		if inc.Severity < minewarden.High || inc.State == minewarden.Closed {
 			return nil
 		}
 		if len(d.all) >= maxTracked && !d.forget() {
 			return fmt.Errorf("deadlines of incident %s are not watched: %d incidents are, which is the most", inc.ID, maxTracked)
 		}
-		t = &tracked{Incident: inc.ID, From: inc.Opened}
-	}
-	old, err := clone(*t)
-	if err != nil {
-		return err
 	}
 	t.Host, t.Subject, t.Severity = inc.Host, inc.Subject, inc.Severity
 	if !t.Closed.IsZero() && inc.State != minewarden.Closed { // it was opened again: all begins anew
@@ -153,17 +226,16 @@ func (d *deadlines) track(inc *minewarden.Incident, tighter Deadlines) error {
 			}
 		}
 	}
-	if equal(old, *t) && d.all[inc.ID] != nil {
-		return nil
+	if old == nil || !equal(*old, *t) {
+		d.set(inc.ID, t)
 	}
-	if err := d.files.put(inc.ID, *t); err != nil {
-		if d.all[inc.ID] != nil {
-			*t = old
-		}
-		return err
-	}
-	d.all[inc.ID] = t
 	return nil
+}
+
+func (t *tracked) clone() *tracked {
+	c := *t
+	c.Dues = slices.Clone(t.Dues)
+	return &c
 }
 
 func equal(a, b tracked) bool {
@@ -186,25 +258,36 @@ func (t *tracked) meet(what string, at time.Time, by string) bool {
 
 // over reports whether nothing of it can be missed any more.
 func (t *tracked) over() bool {
-	return !t.Closed.IsZero() && !slices.ContainsFunc(t.Dues, func(d Due) bool { return d.Met.IsZero() && d.State != "dropped" && d.Told < 100 })
+	return !slices.ContainsFunc(t.Dues, func(d Due) bool { return d.Met.IsZero() && d.State != "dropped" && d.Told < 100 })
 }
 
-// forget makes room: the one that was closed first goes.
+// forget makes room: of those that nobody will be told of any more the one that was closed first goes, or else the oldest. It must be
+// called with mu held.
 func (d *deadlines) forget() bool {
 	var first *tracked
 	for _, t := range d.all {
-		if t.over() && (first == nil || t.Closed.Before(first.Closed)) {
+		if t.over() && (first == nil || older(t, first)) {
 			first = t
 		}
 	}
-	if first == nil || d.files.remove(first.Incident) != nil {
+	if first == nil {
 		return false
 	}
-	delete(d.all, first.Incident)
+	d.set(first.Incident, nil)
 	return true
 }
 
-// near returns what is to be told of at now, and remembers it once told has been called for all of it.
+func older(a, b *tracked) bool {
+	if a.Closed.IsZero() != b.Closed.IsZero() {
+		return b.Closed.IsZero()
+	}
+	if a.Closed.IsZero() {
+		return a.From.Before(b.From)
+	}
+	return a.Closed.Before(b.Closed)
+}
+
+// near returns what is to be told of at now. It is returned again until told is called.
 func (d *deadlines) near(now time.Time, jump string) (out []Escalation) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -222,77 +305,100 @@ func (d *deadlines) near(now time.Time, jump string) (out []Escalation) {
 	return out
 }
 
-func escalation(t *tracked, d *Due, percent int, now time.Time, jump string) Escalation {
-	e := Escalation{
-		ID: fmt.Sprintf("%s/%s/%d/%d", t.Incident, d.What, d.From.Unix(), percent), Time: now, Incident: t.Incident, Host: t.Host, Subject: t.Subject,
-		Severity: t.Severity, What: d.What, Due: d.Due, Percent: percent, Jump: jump,
-	}
-	if percent >= 100 {
-		e.Message = fmt.Sprintf("incident %s: %s was due at %s and is not done", t.Incident, d.What, d.Due.UTC().Format(time.RFC3339))
-	} else {
-		e.Message = fmt.Sprintf("incident %s: %s is due at %s, %d%% of the time is gone", t.Incident, d.What, d.Due.UTC().Format(time.RFC3339), percent)
-	}
-	if jump != "" {
-		e.Message += "; the clock was set by " + jump + " just now"
-	}
-	return e
-}
-
-// told remembers that an escalation went out.
-func (d *deadlines) told(e Escalation) error {
+// told remembers that escalations went out.
+func (d *deadlines) told(all []Escalation) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	t := d.all[e.Incident]
-	if t == nil {
-		return nil
-	}
-	for i := range t.Dues {
-		if t.Dues[i].What == e.What {
-			t.Dues[i].Told = max(t.Dues[i].Told, e.Percent)
+	for _, e := range all {
+		if d.all[e.Incident] == nil {
+			continue
 		}
+		t := d.all[e.Incident].clone()
+		for i := range t.Dues {
+			if t.Dues[i].What == e.What {
+				t.Dues[i].Told = max(t.Dues[i].Told, e.Percent)
+			}
+		}
+		d.set(e.Incident, t)
 	}
-	return d.files.put(t.Incident, *t)
 }
 
-// Met says that a deadline of an incident was met: isolated, report or review. The first who says so counts.
+// of returns what is tracked of some incidents.
+func (d *deadlines) of(incidents []string) (out []*tracked) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, id := range incidents {
+		if t := d.all[id]; t != nil {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+func (d *deadlines) every() []*tracked {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Collect(maps.Values(d.all))
+}
+
+// Met says that a deadline of an incident was met: isolated, report or review. The first who says so counts. It is on the disk when Met
+// returns.
 func (e *Engine) Met(incident, what, who string) error {
-	e.watch.mu.Lock()
-	defer e.watch.mu.Unlock()
-	t := e.watch.all[incident]
-	if t == nil || !t.meet(what, e.config.Now(), who) {
+	d := e.watch
+	d.mu.Lock()
+	changed := false
+	if d.all[incident] != nil {
+		if t := d.all[incident].clone(); t.meet(what, e.config.Now(), who) {
+			d.set(incident, t)
+			changed = true
+		}
+	}
+	d.mu.Unlock()
+	if !changed {
 		return nil
 	}
-	return e.watch.files.put(incident, *t)
+	return d.flush()
 }
 
 // Deadlines returns those of an incident, or of all where it is empty, the next due first; those of steps that wait among them.
 func (e *Engine) Deadlines(incident string) []Due {
-	now := e.config.Now()
 	var out []Due
-	e.watch.mu.Lock()
-	for id, t := range e.watch.all {
-		if incident == "" || id == incident {
-			for _, d := range t.Dues {
-				out = append(out, d.stateAt(now))
-			}
+	if incident != "" {
+		out = e.DeadlinesOf([]string{incident})
+	} else {
+		out = e.dues(e.watch.every(), func(*Run) bool { return true })
+	}
+	slices.SortFunc(out, func(a, b Due) int {
+		return cmp.Or(a.Due.Compare(b.Due), strings.Compare(a.Incident, b.Incident), strings.Compare(a.What, b.What))
+	})
+	return out
+}
+
+// DeadlinesOf returns the deadlines of some incidents, in no order: for a page of a list, of which all would be too many.
+func (e *Engine) DeadlinesOf(incidents []string) []Due {
+	want := make(map[string]bool, len(incidents))
+	for _, id := range incidents {
+		want[id] = true
+	}
+	return e.dues(e.watch.of(incidents), func(r *Run) bool { return want[r.Incident] })
+}
+
+func (e *Engine) dues(all []*tracked, wanted func(*Run) bool) (out []Due) {
+	now := e.config.Now()
+	for _, t := range all {
+		for _, d := range t.Dues {
+			out = append(out, d.stateAt(now))
 		}
 	}
-	e.watch.mu.Unlock()
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	for _, r := range e.runs {
-		if incident == "" || r.Incident == incident {
+		if wanted(r) {
 			for _, d := range r.dues() {
 				out = append(out, d.stateAt(now))
 			}
 		}
 	}
-	e.mu.Unlock()
-	slices.SortFunc(out, func(a, b Due) int {
-		if d := a.Due.Compare(b.Due); d != 0 {
-			return d
-		}
-		return strings.Compare(a.Incident+a.What, b.Incident+b.What)
-	})
 	return out
 }
 
@@ -307,122 +413,4 @@ func (r *Run) dues() (out []Due) {
 		}
 	}
 	return out
-}
-
-// tick looks at the clock and at all deadlines.
-func (e *Engine) tick() {
-	now, by, err := e.clock.look()
-	if err != nil {
-		e.config.Log.Error("the state of the clock is not saved", "error", err)
-	}
-	jump := ""
-	if by != 0 {
-		jump = signed(by)
-		e.config.Log.Warn("the clock was set; deadlines go by the new time", "by", jump)
-		e.jump(now, jump)
-	}
-	for _, x := range e.watch.near(now, jump) {
-		e.escalate(x)
-		if err := e.watch.told(x); err != nil {
-			e.config.Log.Error("that a deadline was told of is not saved", "incident", x.Incident, "error", err)
-		}
-	}
-	e.stepsNear(now, jump)
-	e.prune(now)
-}
-
-func (e *Engine) escalate(x Escalation) {
-	e.config.Log.Warn("deadline", "incident", x.Incident, "what", x.What, "percent", x.Percent, "due", x.Due)
-	if e.config.Escalate != nil {
-		e.config.Escalate(x)
-	}
-}
-
-// jump writes into every run that is under way that the clock was set.
-func (e *Engine) jump(now time.Time, by string) {
-	e.change(func(r *Run) bool {
-		if r.State != Running && r.State != Waiting {
-			return false
-		}
-		if len(r.Jumps) < 100 {
-			r.Jumps = append(r.Jumps, Jump{At: now, By: by})
-		}
-		r.tell(now, "agent", "playbook.clock", "the clock was set by "+by, nil)
-		return true
-	})
-}
-
-// stepsNear tells of deadlines of steps.
-func (e *Engine) stepsNear(now time.Time, jump string) {
-	e.change(func(r *Run) bool {
-		changed := false
-		for _, d := range r.dues() {
-			if l := d.level(now); l > d.Told {
-				t := &tracked{Incident: r.Incident, Severity: minewarden.High}
-				e.escalate(escalation(t, &d, l, now, jump))
-				_, id, _ := strings.Cut(d.What, "/")
-				r.step(id).Told, changed = l, true
-			}
-		}
-		return changed
-	})
-}
-
-// change applies f to all runs that no worker has, and saves those for which it returns true. The others are looked at next time.
-func (e *Engine) change(f func(*Run) bool) {
-	e.mu.Lock()
-	var idle []string
-	for id, r := range e.runs {
-		if !e.busy[id] && !r.State.Ended() {
-			idle = append(idle, id)
-		}
-	}
-	slices.Sort(idle)
-	e.mu.Unlock()
-	for _, id := range idle {
-		e.mu.Lock()
-		if e.busy[id] || e.runs[id] == nil {
-			e.mu.Unlock()
-			continue
-		}
-		e.busy[id] = true
-		r := e.copyOf(e.runs[id])
-		e.mu.Unlock()
-		if f(&r) {
-			if err := e.put(&r); err != nil {
-				e.config.Log.Error("a run of a playbook is not saved", "run", id, "error", err)
-			}
-			e.mu.Lock()
-			e.enqueue(id) // for its outbox
-			e.mu.Unlock()
-		}
-		e.release(id)
-	}
-}
-
-// prune forgets runs that ended long ago, and the first of those that ended when there are too many.
-func (e *Engine) prune(now time.Time) {
-	e.mu.Lock()
-	var ended []*Run
-	for _, r := range e.runs {
-		if r.State.Ended() && !e.busy[r.ID] && len(r.Outbox) == 0 {
-			ended = append(ended, r)
-		}
-	}
-	slices.SortFunc(ended, func(a, b *Run) int { return a.Ended.Compare(b.Ended) })
-	over := max(0, len(e.runs)-maxRuns*9/10)
-	e.mu.Unlock()
-	var errs []error
-	for i, r := range ended {
-		if i >= over && now.Sub(r.Ended) < keepRuns {
-			break
-		}
-		e.mu.Lock()
-		delete(e.runs, r.ID)
-		e.mu.Unlock()
-		errs = append(errs, e.files.remove(r.ID))
-	}
-	if err := errors.Join(errs...); err != nil {
-		e.config.Log.Error("old runs of playbooks are not removed", "error", err)
-	}
 }

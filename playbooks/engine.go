@@ -74,6 +74,9 @@ type Engine struct {
 	crashed map[string]bool // was under way when the agent died, and was not touched since
 	queue   []string
 	offered map[string]bool
+	looking int   // incidents that workers look at
+	settled bool  // what was offered at the start was looked at
+	ticks   int   // before that
 	trouble error // of the last write
 }
 
@@ -124,8 +127,13 @@ func New(c Config) (*Engine, error) {
 	if e.clock, err = newClock(c.Dir, c.Now, c.Steady); err != nil {
 		bad = errors.Join(bad, err)
 	}
-	if e.watch, err = newDeadlines(filepath.Join(c.Dir, "deadlines")); err != nil {
+	if e.watch, err = newDeadlines(filepath.Join(c.Dir, deadlinesFile)); err != nil {
 		bad = errors.Join(bad, err)
+	}
+	for id, t := range e.watch.all { // whatever became of them since
+		if t.Closed.IsZero() {
+			e.offered[id] = true
+		}
 	}
 	return e, bad
 }
@@ -136,6 +144,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	for range workers {
 		all.Go(func() { e.work(ctx) })
 	}
+	all.Go(func() { e.watch.keep(ctx, e.config.Log, e.config.Retry) })
 	tick := time.NewTicker(e.config.Tick)
 	defer tick.Stop()
 	e.tick()
@@ -143,6 +152,9 @@ func (e *Engine) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			all.Wait()
+			if err := e.watch.flush(); err != nil {
+				return fmt.Errorf("save deadlines: %w", err)
+			}
 			return nil
 		case <-tick.C:
 			e.tick()
@@ -159,6 +171,9 @@ func (e *Engine) work(ctx context.Context) {
 			e.release(id)
 		case incident != "":
 			e.consider(ctx, incident)
+			e.mu.Lock()
+			e.looking--
+			e.mu.Unlock()
 		default:
 			select {
 			case <-ctx.Done():
@@ -186,6 +201,7 @@ func (e *Engine) take() (run, incident string) {
 	}
 	for id := range e.offered {
 		delete(e.offered, id)
+		e.looking++
 		if len(e.offered) > 0 {
 			e.poke()
 		}

@@ -5,12 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/minewarden/minewarden"
 )
 
 // maxOffered bounds the incidents that wait to be looked at; each waits once, however often it changes.
 const maxOffered = 20_000
+
+// Stale is how long nothing may have happened about an incident for a trigger to begin a run: an agent that meets its first playbook
+// does not begin one for each incident of a year. A person can.
+const Stale = ReviewWithin
 
 // whoTrigger is what runs say that no person started.
 const whoTrigger = "playbook trigger"
@@ -39,7 +44,6 @@ func (e *Engine) consider(ctx context.Context, id string) {
 		}
 		return
 	}
-	best := e.best(&inc)
 	var tighter Deadlines
 	for _, r := range e.Runs(id) {
 		if !r.State.Ended() && r.State != Proposed {
@@ -49,7 +53,11 @@ func (e *Engine) consider(ctx context.Context, id string) {
 	if err := e.watch.track(&inc, tighter); err != nil {
 		e.config.Log.Error("deadlines are not watched", "incident", id, "error", err)
 	}
-	if best == nil || inc.State != minewarden.Open {
+	if inc.State != minewarden.Open || e.config.Now().Sub(latest(&inc)) > Stale {
+		return
+	}
+	best := e.best(&inc)
+	if best == nil {
 		return
 	}
 	state, auto := Proposed, false
@@ -63,6 +71,11 @@ func (e *Engine) consider(ctx context.Context, id string) {
 	if _, err := e.start(ctx, &inc, *best, whoTrigger, why, state, auto); err != nil {
 		e.config.Log.Error("a playbook is not started", "playbook", best.Name, "incident", id, "error", err)
 	}
+}
+
+// latest is when something last happened about an incident.
+func latest(inc *minewarden.Incident) time.Time {
+	return slices.MaxFunc([]time.Time{inc.Opened, inc.Changed, inc.Updated}, time.Time.Compare)
 }
 
 // room reports whether the trigger may begin a run: none of the playbook was there before, and what was only proposed for the

@@ -1525,8 +1525,11 @@ export interface components {
             /** Format: date-time */
             due: string;
             incident: string;
-            /** @enum {string} */
-            state: "running" | "met" | "missed";
+            /**
+             * @description late: met after it was due; dropped: it was a false positive
+             * @enum {string}
+             */
+            state: "running" | "missed" | "met" | "late" | "dropped";
             what: string;
         };
         DecideInBody: {
