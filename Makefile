@@ -10,7 +10,7 @@ FUZZTIME ?= 60s
 
 export CGO_ENABLED ?= 0
 
-.PHONY: up build test test-real deps lint format generate generated cross fuzz fuzz-smoke race check bench help clean
+.PHONY: up build console test test-go test-console test-real deps lint format generate generated cross fuzz fuzz-smoke check bench help clean
 
 up: build ## build, then watch this machine (as root for everything it can see): make up ARGS="--respond contain"
 	./bin/minewarden up $(ARGS)
@@ -18,8 +18,17 @@ up: build ## build, then watch this machine (as root for everything it can see):
 build: ## the static binary: bin/minewarden
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/minewarden ./cmd/minewarden
 
-test: deps ## install what the tests need from Debian if it is missing, then run everything
+# The built console is committed, as the eBPF objects are: building the program needs no Node.js.
+console: ## the browser part, into console/web/dist; needs Node.js 20 or later with npm
+	cd console/web && npm ci --no-audit --no-fund && npm run build
+
+test: deps test-go test-console ## install what the tests need from Debian if it is missing, then run everything
+
+test-go: ## the tests of the program
 	CGO_ENABLED=1 $(GO) test -race -timeout 15m ./...
+
+test-console: ## the tests of the browser part, in a browser too; needs Node.js 20 or later with npm
+	@.ci/console
 
 test-real: ## audits against real Nomad, Consul and Gitea, where these are on PATH
 	MINEWARDEN_REAL=1 $(GO) test -count=1 -run Real -v ./audits/...
@@ -36,8 +45,9 @@ format: ## gofumpt
 generate: ## eBPF objects and the generated reference; needs clang and llvm-strip
 	$(GO) generate ./...
 
-generated: generate ## fails when what is committed is not what would be generated
-	git diff --exit-code -- '*.o' '*_bpfel.go' docs/reference
+generated: generate console ## fails when what is committed is not what would be generated
+	git add --intent-to-add console/web/dist
+	git diff --exit-code --stat -- '*.o' '*_bpfel.go' docs/reference console/web/dist
 
 cross: ## both architectures
 	GOARCH=amd64 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dist/minewarden-linux-amd64 ./cmd/minewarden
