@@ -11,7 +11,7 @@ import { may } from "../src/parts/session";
 import { modes } from "../src/parts/work";
 import { advised, byWeight, families } from "../src/pages/incident/answers";
 import { possible } from "../src/pages/incident/actions";
-import { merge } from "../src/pages/host";
+import { merge } from "../src/pages/host/connections";
 import { span } from "../src/pages/playbooks";
 import { setLanguage } from "../src/i18n";
 

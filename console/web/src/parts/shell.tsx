@@ -1,4 +1,4 @@
-import { Suspense, useEffect, useState } from "react";
+import { Suspense, useEffect, useRef, useState } from "react";
 import { Link, NavLink, Outlet, useLocation } from "react-router";
 import { useData } from "../api/cache";
 import { useLink, listen } from "../api/events";
@@ -7,6 +7,7 @@ import { languages, setLanguage, useLanguage, useT } from "../i18n";
 import { Icon } from "./icons";
 import { Keys } from "./keys";
 import { places, type Place } from "./places";
+import { useSaid } from "./rules";
 import { useAuth } from "./session";
 import { Loading } from "./states";
 import { Raw } from "./text";
@@ -167,15 +168,20 @@ function Person() {
 /** Says new incidents aloud, wherever one is. */
 function useNews() {
   const t = useT();
+  const said = useSaid();
+  const saying = useRef(said);
+  useEffect(() => {
+    saying.current = said;
+  }, [said]);
   useEffect(() => {
     const told = new Set<string>();
     return listen("incident", (data) => {
-      const inc = data as { id?: string; title?: string; state?: string; severity?: string; opened?: string; updated?: string } | undefined;
+      const inc = data as { id?: string; title?: string; rules?: string[]; state?: string; severity?: string; opened?: string; updated?: string } | undefined;
       if (!inc?.id || told.has(inc.id) || inc.state !== "open") return;
       told.add(inc.id);
       if (inc.severity === "info" || inc.severity === "low") return;
       if (inc.opened && Date.now() - new Date(inc.opened).getTime() > 120_000) return; // it changed, it is not new
-      say(t.incidents.news(inc.title ?? inc.id));
+      say(t.incidents.news(saying.current(inc.rules?.[0], "title", inc.title ?? inc.id)));
     });
   }, [t]);
 }

@@ -2,7 +2,8 @@
 // Where the tests run as root it sees a copy of /etc, so that a repair changes nothing of the machine.
 
 import { execFileSync, spawn, type ChildProcess } from "node:child_process";
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createHash, X509Certificate } from "node:crypto";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
@@ -13,6 +14,8 @@ export interface Agent {
   /** Lets the first admin in, once. */
   link: string;
   pid: number;
+  /** Names its certificate's key, which nobody signed, so that the browser takes this one and no other. */
+  key: string;
   /** The /etc that it sees, or "" where that is the machine's. */
   etc: string;
   stop: () => Promise<void>;
@@ -54,6 +57,7 @@ export async function start(): Promise<Agent> {
   return {
     base: new URL(link).origin,
     link,
+    key: createHash("sha256").update(new X509Certificate(readFileSync(join(dir, "data", "tls", "cert.pem"))).publicKey.export({ type: "spki", format: "der" })).digest("base64"),
     pid: child.pid ?? 0,
     etc,
     stop: async () => {

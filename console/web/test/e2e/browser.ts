@@ -13,7 +13,8 @@ const flags = [
 
 const shots = process.env.MW_SHOTS;
 
-export const launch = (): Promise<Browser> => chromium.launch({ executablePath: process.env.MW_CHROMIUM ?? "/usr/bin/chromium", args: flags });
+export const launch = (key: string): Promise<Browser> =>
+  chromium.launch({ executablePath: process.env.MW_CHROMIUM ?? "/usr/bin/chromium", args: [...flags, `--ignore-certificate-errors-spki-list=${key}`] });
 
 /** What pages did that they must not do. */
 export interface Watch {
@@ -22,7 +23,7 @@ export interface Watch {
 }
 
 export async function person(browser: Browser, base: string, watch: Watch, options: BrowserContextOptions = {}): Promise<BrowserContext> {
-  const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: { width: 1380, height: 900 }, baseURL: base, ...options });
+  const context = await browser.newContext({ viewport: { width: 1380, height: 900 }, baseURL: base, ...options });
   context.on("request", (r) => {
     if (new URL(r.url()).origin !== base) watch.foreign.push(r.url());
   });

@@ -10,7 +10,7 @@ let state: Awaited<ReturnType<Awaited<ReturnType<typeof person>>["storageState"]
 
 beforeAll(async () => {
   agent = await start();
-  browser = await launch();
+  browser = await launch(agent.key);
   const context = await person(browser, agent.base, watch);
   const page = await context.newPage();
   await page.goto(agent.link);

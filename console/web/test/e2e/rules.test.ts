@@ -33,6 +33,15 @@ const found = async (page: Page) =>
     }),
   );
 
+/** Tells of a new incident at every connection in the agent's stead: the first may come before the translations. */
+let connections = 0;
+const told = async (page: Page) =>
+  page.route(/\/api\/v1\/events\b/, (route) => {
+    const now = new Date().toISOString();
+    const row = { id: `new${++connections}`, title: login.english, rules: ["stratum/login"], state: "open", severity: "high", opened: now, updated: now };
+    return route.fulfill({ contentType: "text/event-stream", body: `event: incident\nid: 1\ndata: ${JSON.stringify(row)}\n\n` });
+  });
+
 test("what rules say is in the reader's language", async () => {
   const context = await person(browser, agent.base, watch, { locale: "zh-CN" });
   const page = await context.newPage();
@@ -44,14 +53,16 @@ test("what rules say is in the reader's language", async () => {
   await page.getByText("并阻断矿池").first().waitFor();
   await shot(page, "rules-zh");
   await found(page);
+  await told(page);
   await page.goto("/findings");
+  await page.getByText(`新事件：${login.chinese}`).first().waitFor();
   await settled(page);
-  await page.getByText(login.chinese).waitFor();
+  await page.locator(".vrow").getByText(login.chinese).waitFor();
   await page.getByText(own).waitFor();
   await shot(page, "findings-zh");
   await page.getByRole("button", { name: "Switch to English" }).click();
-  await page.getByText(login.english).waitFor();
-  expect(await page.getByText(login.chinese).count()).toBe(0);
+  await page.locator(".vrow").getByText(login.english).waitFor();
+  expect(await page.locator(".vrow").getByText(login.chinese).count()).toBe(0);
   await context.close();
   expect(watch.faults).toEqual([]);
 });
