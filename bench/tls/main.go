@@ -3,7 +3,7 @@
 //	go run ./bench/tls -train bench/tls/sessions-1.jsonl.gz,../shared/data/pcap/lab/dev1.pcap,../shared/data/pcap/lab/honest_dev.pcap:0 \
 //	    -test bench/tls/sessions-2.jsonl.gz,../shared/data/pcap/lab/dev2.pcap,../shared/data/pcap/lab/honest_dev.pcap:1 -write internal/shape/model.go
 //
-// Recordings are those of bench/tls/lab, or captures beside a labels.csv; ":0" and ":1" take one half of a capture's flows.
+// Recordings are those of bench/tls/lab and bench/tls/real, or captures beside a labels.csv; ":0" and ":1" take one half of a capture's flows.
 package main
 
 import (
@@ -12,6 +12,7 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"hash/fnv"
@@ -38,8 +39,15 @@ func main() {
 	train := flag.String("train", "", "recordings to train on")
 	test := flag.String("test", "", "recordings to measure on")
 	write := flag.String("write", "", "file for the model")
+	pack := flag.String("pack", "", "file for the sessions of -test, as bench/tls/lab writes them")
 	explain := flag.Bool("explain", false, "print the features of what was judged wrongly")
 	flag.Parse()
+	if *pack != "" {
+		if err := packed(*test, *pack); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
 	if err := run(*train, *test, *write, *explain); err != nil {
 		log.Fatal(err)
 	}
@@ -100,6 +108,41 @@ func run(train, test, write string, explain bool) error {
 		return nil
 	}
 	return save(write, trees, bias)
+}
+
+// packed writes what is needed of captures: they are a hundred times as large.
+func packed(from, to string) error {
+	all, err := load(from)
+	if err != nil {
+		return err
+	}
+	f, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	z := gzip.NewWriter(f)
+	enc := json.NewEncoder(z)
+	for _, s := range all {
+		if len(s.msgs) < 4 {
+			continue
+		}
+		one := struct {
+			Mining   bool       `json:"mining"`
+			App      string     `json:"app"`
+			Messages [][3]int64 `json:"messages"`
+		}{Mining: s.mining, App: s.app}
+		for _, m := range s.msgs[:min(len(s.msgs), shape.MaxMessages)] {
+			who := int64(0)
+			if m.FromClient {
+				who = 1
+			}
+			one.Messages = append(one.Messages, [3]int64{m.At.Milliseconds(), who, int64(m.Size)})
+		}
+		if err := enc.Encode(one); err != nil {
+			return errors.Join(err, f.Close())
+		}
+	}
+	return errors.Join(z.Close(), f.Close())
 }
 
 func tell(ss []session) string {
@@ -191,17 +234,33 @@ func loadCapture(path string, half int) ([]session, error) {
 	if err != nil {
 		return nil, err
 	}
-	flows := map[string][]minewarden.Message{}
+	kinds := map[string]string{} // by address of the server, where the labels are those of bench/tls/real
+	if len(rows) > 0 && len(rows[0]) == 2 {
+		for _, r := range rows {
+			kinds[r[0]] = r[1]
+		}
+	}
+	flows, long := map[string][]minewarden.Message{}, map[string]string{}
 	err = capture.Read(context.Background(), path, func(error) {}, func(ev minewarden.Event) {
 		if x, ok := ev.Data.(*minewarden.Flow); ok {
 			k := x.Key.Client.String() + ">" + x.Key.Server.String()
 			flows[k] = append(flows[k], x.Messages...)
+			if kind := kinds[x.Key.Server.Addr().String()]; kind != "" && x.Last.Sub(x.Start) >= moments[len(moments)-1] {
+				long[k] = kind
+			}
 		}
 	})
 	if err != nil {
 		return nil, err
 	}
 	var all []session
+	if len(kinds) > 0 {
+		for k, kind := range long {
+			all = append(all, session{app: kind, msgs: flows[k]})
+		}
+		sort.Slice(all, func(i, j int) bool { return all[i].app < all[j].app })
+		return all, nil
+	}
 	for _, r := range rows {
 		if r[0] != filepath.Base(path) || r[3] == "mining" {
 			continue

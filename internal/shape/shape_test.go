@@ -27,6 +27,7 @@ func TestScore(t *testing.T) {
 	}{
 		"cryptonote":         {225, 80, 374, true},
 		"pings":              {36, 29, 374, false},
+		"acknowledgements":   {225, 21, 374, false},
 		"work below answers": {225, 300, 60, false},
 	} {
 		f, ok := Extract(messages(tt.share, tt.reply, tt.push))
