@@ -20,7 +20,7 @@ build: ## the static binary: bin/minewarden
 
 # The built console is committed, as the eBPF objects are: building the program needs no Node.js.
 console: ## the browser part, into console/web/dist; needs Node.js 20 or later with npm
-	cd console/web && npm ci --no-audit --no-fund && npm run build
+	cd console/web && npm ci --no-audit --no-fund && npm run types && npm run build
 
 test: deps test-go test-console ## install what the tests need from Debian if it is missing, then run everything
 
@@ -47,7 +47,7 @@ generate: ## eBPF objects and the generated reference; needs clang and llvm-stri
 
 generated: generate console ## fails when what is committed is not what would be generated
 	git add --intent-to-add console/web/dist
-	git diff --exit-code --stat -- '*.o' '*_bpfel.go' docs/reference console/web/dist
+	git diff --exit-code --stat -- '*.o' '*_bpfel.go' docs/reference console/web/src/api/schema.d.ts console/web/dist
 
 cross: ## both architectures
 	GOARCH=amd64 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dist/minewarden-linux-amd64 ./cmd/minewarden

@@ -17,13 +17,13 @@ import (
 	"github.com/minewarden/minewarden/reports"
 )
 
-// metrics are worked out when somebody scrapes: between scrapes they cost nothing.
-type metrics struct {
+// An exporter works the metrics out when somebody scrapes: between scrapes they cost nothing.
+type exporter struct {
 	a        *Agent
 	registry *prometheus.Registry
 }
 
-var _ console.Metrics = (*metrics)(nil)
+var _ console.Metrics = (*exporter)(nil)
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("minewarden_"+name, help, labels, nil)
@@ -47,8 +47,8 @@ var (
 	descAlertsOut = desc("alerts_dropped_total", "Alerts for which there was no room before they were kept.")
 )
 
-func newMetrics(a *Agent) (*metrics, error) {
-	m := &metrics{a: a, registry: prometheus.NewRegistry()}
+func newMetrics(a *Agent) (*exporter, error) {
+	m := &exporter{a: a, registry: prometheus.NewRegistry()}
 	info := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "minewarden_info", Help: "The agent.", ConstLabels: prometheus.Labels{"version": a.cfg.Version, "respond": string(a.cfg.Respond)},
 	}, func() float64 { return 1 })
@@ -60,7 +60,7 @@ func newMetrics(a *Agent) (*metrics, error) {
 }
 
 // Metrics implements console.Metrics.
-func (m *metrics) Metrics(context.Context) ([]byte, error) {
+func (m *exporter) Metrics(context.Context) ([]byte, error) {
 	families, err := m.registry.Gather()
 	if err != nil {
 		return nil, err
@@ -75,10 +75,10 @@ func (m *metrics) Metrics(context.Context) ([]byte, error) {
 }
 
 // Describe implements prometheus.Collector: nothing, for what there is depends on the configuration.
-func (m *metrics) Describe(chan<- *prometheus.Desc) {}
+func (m *exporter) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements prometheus.Collector.
-func (m *metrics) Collect(out chan<- prometheus.Metric) {
+func (m *exporter) Collect(out chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
