@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -252,19 +251,6 @@ func (a *Agent) say(f func()) {
 	default:
 		a.losses++
 	}
-}
-
-// The agent shares the machine with the work that it protects: it collects garbage early, and the runtime's own memory stays
-// below maxMemory as long as there is any to give back. What is mapped from the binary comes on top, about 20 MiB.
-const (
-	maxMemory = 44 << 20
-	gcPercent = 50
-)
-
-// Frugal makes this process an agent as far as memory goes. Call it before NewAgent, whose reading of rules is what peaks.
-func Frugal() {
-	debug.SetGCPercent(gcPercent)
-	debug.SetMemoryLimit(maxMemory)
 }
 
 // trimAfter are the times after the start at which parts of the program that only it needed are given back.
