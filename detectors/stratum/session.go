@@ -18,6 +18,7 @@ const (
 	toldSubmit
 	toldSession
 	toldNoise
+	toldHello // a login without its user
 )
 
 // A session is what is known of one conversation.
@@ -37,7 +38,8 @@ type session struct {
 	weak      uint16 // bits of hints, and how often any was met
 	hints     int
 	told      uint8
-	templates int // requests for block templates or work
+	named     bool // a finding said who mines
+	templates int  // requests for block templates or work
 
 	dialect   string
 	algorithm string

@@ -238,6 +238,11 @@ func (d *detector) end(ev *minewarden.Event, x *minewarden.Flow) []minewarden.Fi
 			t.tell(ruleSubmit, 0.99)
 			found = append(found, t.found...)
 		}
+		if s.told&toldHello != 0 && s.user != "" && !s.named {
+			t := talk{d: d, s: s, ev: ev, fromClient: !s.reversed}
+			t.tell(ruleLogin, 0.97)
+			found = append(found, t.found...)
+		}
 		d.drop(sessionKey{x.Key, carrier})
 	}
 	return found

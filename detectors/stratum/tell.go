@@ -60,16 +60,16 @@ func (t *talk) judge(v verdict, up bool) {
 			t.handsOut()
 		}
 	case login:
-		// The user often comes in a message after the first: speak once at once, and once more when the name is known.
-		if s.told&toldLogin == 0 && (s.told&toldSession == 0 || s.user != "") {
+		// The user often comes in a message after the first. One finding is enough, at once: the work that follows says the
+		// name, or the end of the session does. Where the work came before the name nothing else may.
+		first := s.told&(toldLogin|toldHello) == 0 && (s.told&toldSession == 0 || s.user != "")
+		late := s.told&toldLogin == 0 && s.told&toldJob != 0 && s.user != "" && !s.named
+		if first || late {
 			t.tell(ruleLogin, 0.97)
-			s.told |= toldSession
+			s.told |= toldSession | toldHello
 			if s.user != "" {
 				s.told |= toldLogin
 			}
-		} else if s.told&toldLogin == 0 && s.user != "" {
-			s.told |= toldLogin
-			t.tell(ruleLogin, 0.97)
 		}
 	case getwork, template:
 		if s.told&(toldLogin|toldSession) == 0 {
@@ -118,6 +118,7 @@ func (t *talk) tell(rule string, confidence float64) {
 		return
 	}
 	s.name()
+	s.named = s.named || s.user != ""
 	server, client := s.ends()
 	var ev []minewarden.Evidence
 	add := func(key, value string) {
