@@ -50,7 +50,9 @@ func (s *snmp) send(ctx context.Context, a *Alert) error {
 	}
 	vars := []gosnmp.SnmpPDU{
 		{Name: trapOID, Type: gosnmp.ObjectIdentifier, Value: fmt.Sprintf("%s.0.%d", mib, traps[a.Kind])},
-		text(1, a.ID), text(2, a.Kind), {Name: mib + ".2.3.0", Type: gosnmp.Integer, Value: int(a.Severity)}, text(4, a.Host), text(5, a.Text),
+		text(1, a.ID), text(2, a.Kind),
+		{Name: mib + ".2.3.0", Type: gosnmp.Integer, Value: int(a.Severity)},
+		text(4, a.Host), text(5, a.Text),
 	}
 	if a.Incident != nil {
 		vars = append(vars, text(6, a.Incident.ID), text(7, string(a.Incident.State)), text(8, a.Incident.Subject.ID))

@@ -196,7 +196,8 @@ type findingNews struct {
 type overview struct{ a *Agent }
 
 func (o overview) Counts(ctx context.Context) (minewarden.Counts, error) { return o.a.desk.Counts(ctx) }
-func (o overview) Respond() string                                       { return string(o.a.cfg.Respond) }
+
+func (o overview) Respond() string { return string(o.a.cfg.Respond) }
 
 // Stolen adds up what the incidents of this month took.
 func (o overview) Stolen(ctx context.Context) (console.Stolen, error) {

@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 
@@ -121,9 +122,12 @@ func (s *Server) act(ctx context.Context, in *doIn) (*answer[minewarden.Receipt]
 
 // refused is for what was asked in the right way and could not be done: who may do it may know why.
 func (s *Server) refused(ctx context.Context, what string, err error) error {
-	if failed := s.fail(ctx, what, err); failed == nil || ctx.Err() != nil {
+	failed := s.fail(ctx, what, err)
+	if failed == nil || ctx.Err() != nil {
 		return failed
-	} else if status, ok := failed.(huma.StatusError); ok && status.GetStatus() != http.StatusInternalServerError {
+	}
+	var status huma.StatusError
+	if errors.As(failed, &status) && status.GetStatus() != http.StatusInternalServerError {
 		return failed
 	}
 	return huma.Error422UnprocessableEntity(err.Error())

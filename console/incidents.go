@@ -92,7 +92,6 @@ type IncidentID struct {
 	ID string `path:"id" maxLength:"64" doc:"or a beginning of it that no other has"`
 }
 
-const maxText = 10_000 // runes of a note or a reason
 
 func (s *Server) incidents() {
 	if s.o.Incidents == nil && !s.all {

@@ -220,8 +220,10 @@ func (c *Correlator) Event(ev *minewarden.Event) {
 
 // Kinds returns the events that Event wants.
 func Kinds() []minewarden.Kind {
-	return []minewarden.Kind{minewarden.KindFork, minewarden.KindExec, minewarden.KindExit, minewarden.KindImage, minewarden.KindWrite, minewarden.KindConnect,
-		minewarden.KindUsage, minewarden.KindHostUsage}
+	return []minewarden.Kind{
+		minewarden.KindFork, minewarden.KindExec, minewarden.KindExit, minewarden.KindImage, minewarden.KindWrite, minewarden.KindConnect,
+		minewarden.KindUsage, minewarden.KindHostUsage,
+	}
 }
 
 // born makes a process a member because its parent is one.

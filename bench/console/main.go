@@ -64,10 +64,21 @@ func run(binary string, n, rounds int) (err error) {
 	mid := incident(n / 2)
 	page := "?after=" + url.QueryEscape(mid.Cursor()) + "&"
 	kinds := [][2]string{
-		{"first page", "?"}, {"page in the middle", page}, {"state", "?state=contained&"}, {"severity", "?severity=critical&"},
-		{"host, severity, state", "?host=web-3&severity=high&state=open&"}, {"text: one incident", "?text=" + mid.Subject.Name + "&"}, {"text: everywhere", "?text=mine&"},
-		{"text: nowhere", "?text=nosuchthing&"}, {"text: two letters, rare", "?text=qj&"}, {"text: one letter", "?text=z&"}, {"text and state", "?text=rule-0131&state=closed&"},
-		{"rule", "?rule=sigma/rule-0131&"}, {"rule prefix", "?rule=pow/&"}, {"rule that no finding has", "?rule=none/&"}, {"subject", "?subject=" + url.QueryEscape(mid.Subject.ID) + "&"},
+		{"first page", "?"},
+		{"page in the middle", page},
+		{"state", "?state=contained&"},
+		{"severity", "?severity=critical&"},
+		{"host, severity, state", "?host=web-3&severity=high&state=open&"},
+		{"text: one incident", "?text=" + mid.Subject.Name + "&"},
+		{"text: everywhere", "?text=mine&"},
+		{"text: nowhere", "?text=nosuchthing&"},
+		{"text: two letters, rare", "?text=qj&"},
+		{"text: one letter", "?text=z&"},
+		{"text and state", "?text=rule-0131&state=closed&"},
+		{"rule", "?rule=sigma/rule-0131&"},
+		{"rule prefix", "?rule=pow/&"},
+		{"rule that no finding has", "?rule=none/&"},
+		{"subject", "?subject=" + url.QueryEscape(mid.Subject.ID) + "&"},
 		{"time", "?since=" + mid.Updated.Format(time.RFC3339) + "&until=" + mid.Updated.Add(time.Minute).Format(time.RFC3339) + "&"},
 	}
 	fmt.Printf("%d incidents, %d findings; %d requests of each kind, one after the other, pages of 50\n\n| request | kind | p50 ms | p95 ms | max ms |\n|---|---|---|---|---|\n", n, 10*n, rounds)

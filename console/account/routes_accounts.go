@@ -16,7 +16,8 @@ func (s *Service) meRoutes(api huma.API) {
 			Current  string `json:"current,omitempty" maxLength:"1024" doc:"where you have one"`
 			Password string `json:"password" maxLength:"1024"`
 		}
-	}) (*struct{}, error) {
+	},
+	) (*struct{}, error) {
 		id, err := own(ctx)
 		if err != nil {
 			return nil, err
@@ -37,7 +38,8 @@ func (s *Service) meRoutes(api huma.API) {
 			Role    access.Role `json:"role" enum:"viewer,analyst,responder,admin"`
 			Expires *time.Time  `json:"expires,omitempty" doc:"within 366 days; absent: in 90 days"`
 		}
-	}) (*answer[NewToken], error) {
+	},
+	) (*answer[NewToken], error) {
 		id, err := own(ctx)
 		if err != nil {
 			return nil, err
@@ -73,7 +75,8 @@ func (s *Service) accountRoutes(api huma.API) {
 			Name string      `json:"name" minLength:"1" maxLength:"64"`
 			Role access.Role `json:"role" enum:"viewer,analyst,responder,admin"`
 		}
-	}) (*answer[Link], error) {
+	},
+	) (*answer[Link], error) {
 		name, err := NormalName(in.Body.Name)
 		if err == nil {
 			err = s.Add(ctx, by(ctx), name, in.Body.Role, "")
@@ -91,7 +94,8 @@ func (s *Service) accountRoutes(api huma.API) {
 			Disabled *bool        `json:"disabled,omitempty"`
 			Unlock   bool         `json:"unlock,omitempty" doc:"let passwords be tried again at once"`
 		}
-	}) (*answer[Account], error) {
+	},
+	) (*answer[Account], error) {
 		b := in.Body
 		var err error
 		switch {

@@ -72,7 +72,8 @@ func (s *Service) sessionRoutes(api huma.API) {
 			Name     string `json:"name" maxLength:"200"`
 			Password string `json:"password" maxLength:"1024"`
 		}
-	}) (*sessionAnswer, error) {
+	},
+	) (*sessionAnswer, error) {
 		l, err := s.Password(ctx, in.visit(), in.Body.Name, in.Body.Password)
 		return s.enter(ctx, l, err)
 	})
@@ -81,7 +82,8 @@ func (s *Service) sessionRoutes(api huma.API) {
 		Body struct {
 			Token string `json:"token" maxLength:"200"`
 		}
-	}) (*sessionAnswer, error) {
+	},
+	) (*sessionAnswer, error) {
 		l, err := s.Link(ctx, in.visit(), in.Body.Token)
 		return s.enter(ctx, l, err)
 	})
@@ -128,7 +130,8 @@ func (s *Service) passkeyRoutes(api huma.API) {
 		Body *struct {
 			Name string `json:"name,omitempty" maxLength:"200" doc:"not needed: the passkey knows whose it is"`
 		}
-	}) (*answer[PasskeyOptions], error) {
+	},
+	) (*answer[PasskeyOptions], error) {
 		v, err := passkeyOptions(s.BeginPasskey(ctx, in.visit(), in.r.Host))
 		return ok(v, s.problem(ctx, err))
 	})
@@ -149,7 +152,8 @@ func (s *Service) passkeyRoutes(api huma.API) {
 		Body struct {
 			Name string `json:"name" minLength:"1" maxLength:"100" doc:"what you call it"`
 		}
-	}) (*answer[PasskeyOptions], error) {
+	},
+	) (*answer[PasskeyOptions], error) {
 		id, err := own(ctx)
 		if err != nil {
 			return nil, err
