@@ -18,7 +18,7 @@ func badCursor(s string) error {
 	return huma.Error422UnprocessableEntity(fmt.Sprintf("after: %q is not what a page ended with", s))
 }
 
-// edit changes an incident as a person asked, with an entry in the audit trail before.
+// edit changes an incident as a person asked, with an entry in the audit trail before, and returns when it is saved.
 func (d *Desk) edit(ctx context.Context, id string, e audittrail.Entry, f func(c *incidents.Correlator, id string, now time.Time) error) (minewarden.Incident, error) {
 	inc, err := d.Incident(ctx, id)
 	if err != nil {
@@ -29,7 +29,7 @@ func (d *Desk) edit(ctx context.Context, id string, e audittrail.Entry, f func(c
 		if err := d.keeper.Bring(ctx, inc.ID); err != nil {
 			return err
 		}
-		return d.keeper.Change(func(c *incidents.Correlator) error { return f(c, inc.ID, time.Now()) })
+		return d.keeper.Save(ctx, inc.ID, func(c *incidents.Correlator) error { return f(c, inc.ID, time.Now()) })
 	})
 	if err != nil {
 		return inc, err

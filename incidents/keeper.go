@@ -16,19 +16,23 @@ const (
 	minBackoff = 200 * time.Millisecond
 	maxBackoff = 5 * time.Second
 	lastChance = 5 * time.Second // for what is unsaved when the agent ends
+	saveWait   = 10 * time.Second
 )
 
-// A Keeper runs a Correlator beside a store. Its methods never wait for the store: what could not be written stays in memory,
-// is counted, and is tried again. It is safe for concurrent use.
+// A Keeper runs a Correlator beside a store. Its methods but Save never wait for the store: what could not be written stays in
+// memory, is counted, and is tried again. It is safe for concurrent use.
 type Keeper struct {
 	store  minewarden.Store
 	log    *slog.Logger
 	notify func(minewarden.Incident)
 	wake   chan struct{}
+	hurry  chan struct{} // somebody waits in Save
+	ended  chan struct{} // Run wrote for the last time
 
 	mu      sync.Mutex // held for microseconds only
 	c       *Correlator
 	writing int // taken from c, not yet written
+	waits   map[string][]chan error
 	err     error
 	saved   uint64
 }
@@ -51,7 +55,8 @@ func NewKeeper(store minewarden.Store, c Config, log *slog.Logger, notify func(m
 	if notify == nil {
 		notify = func(minewarden.Incident) {}
 	}
-	return &Keeper{store: store, log: log, notify: notify, wake: make(chan struct{}, 1), c: New(c)}
+	return &Keeper{store: store, log: log, notify: notify, wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
+		ended: make(chan struct{}), waits: map[string][]chan error{}, c: New(c)}
 }
 
 // What is in memory at the start: findings join by the processes and files of these at once. Older incidents are found by their
@@ -106,6 +111,45 @@ func (k *Keeper) Change(f func(*Correlator) error) error {
 	k.mu.Unlock()
 	k.poke()
 	return err
+}
+
+// Save calls f as Change does and returns when the incident of that id is written, or why it is not: then it is kept in memory
+// and tried again. Run must run.
+func (k *Keeper) Save(ctx context.Context, id string, f func(*Correlator) error) error {
+	saved := make(chan error, 1)
+	k.mu.Lock()
+	err := f(k.c)
+	if _, changed := k.c.dirty[id]; !changed || err != nil {
+		k.mu.Unlock()
+		k.poke()
+		return err
+	}
+	k.waits[id] = append(k.waits[id], saved)
+	k.mu.Unlock()
+	select {
+	case k.hurry <- struct{}{}:
+	default:
+	}
+	k.poke()
+	late := time.NewTimer(saveWait)
+	defer late.Stop()
+	select {
+	case err = <-saved:
+	case <-k.ended:
+		select {
+		case err = <-saved:
+		default:
+			err = errors.New("the agent ends")
+		}
+	case <-late.C:
+		err = errors.New("the store does not answer")
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
+		return fmt.Errorf("incident %s is changed in memory, but not saved yet: %w", id, err)
+	}
+	return nil
 }
 
 // Get returns an incident as it is now, from memory or else from the store.
@@ -172,6 +216,7 @@ func (k *Keeper) poke() {
 
 // Run writes what changes until ctx is done, then what is left, and returns an error if that could not be written.
 func (k *Keeper) Run(ctx context.Context) error {
+	defer close(k.ended)
 	backoff := minBackoff
 	for {
 		select {
@@ -186,7 +231,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 					return fmt.Errorf("%d incidents are not saved: %w", n, errors.Join(err, last.Err()))
 				}
 				if err != nil {
-					pause(last, minBackoff)
+					pause(last, nil, minBackoff)
 				}
 			}
 		case <-k.wake:
@@ -199,15 +244,16 @@ func (k *Keeper) Run(ctx context.Context) error {
 		} else {
 			backoff = minBackoff
 		}
-		pause(ctx, wait)
+		pause(ctx, k.hurry, wait)
 	}
 }
 
-func pause(ctx context.Context, d time.Duration) {
+func pause(ctx context.Context, hurry <-chan struct{}, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
+	case <-hurry:
 	case <-t.C:
 	}
 }
@@ -217,6 +263,8 @@ func (k *Keeper) flush(ctx context.Context) error {
 	k.mu.Lock()
 	changed := k.c.Changed()
 	k.writing = len(changed)
+	waits := k.waits
+	k.waits = map[string][]chan error{}
 	k.mu.Unlock()
 	var failed error
 	for _, inc := range changed {
@@ -232,6 +280,9 @@ func (k *Keeper) flush(ctx context.Context) error {
 			k.saved++
 		}
 		k.mu.Unlock()
+		for _, saved := range waits[inc.ID] {
+			saved <- failed
+		}
 		k.notify(inc)
 	}
 	return failed

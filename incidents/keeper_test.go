@@ -122,3 +122,53 @@ func TestRestart(t *testing.T) {
 		})
 	}
 }
+
+// TestSave: what a person was told to be done is in the store, and what is not saved is told.
+func TestSave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, tr := newFaulty(), tree{}
+		store.full.Store(false)
+		k := NewKeeper(store, Config{Host: "h", Rules: rules}, nil, nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- k.Run(ctx) }()
+		id := k.Finding(finding("pow/randomx", 1, tr.chain("systemd", "xmrig")))
+		note := func(text string) error {
+			return k.Save(t.Context(), id, func(c *Correlator) error {
+				return c.Note(id, minewarden.Note{Time: time.Now(), Who: "a", Text: text})
+			})
+		}
+		for n := 1; n <= 3; n++ { // also within one stretch of coalescing
+			if err := note("seen"); err != nil {
+				t.Fatal(err)
+			}
+			if inc, err := store.Get(t.Context(), id); err != nil || len(inc.Notes) != n {
+				t.Errorf("note %d is not in the store: %d notes, %v", n, len(inc.Notes), err)
+			}
+		}
+		store.full.Store(true)
+		if err := note("on a full disk"); err == nil {
+			t.Error("a note that is not saved is called saved")
+		}
+		store.full.Store(false)
+		time.Sleep(maxBackoff)
+		synctest.Wait()
+		if inc, err := store.Get(t.Context(), id); err != nil || len(inc.Notes) != 4 {
+			t.Errorf("what was tried again: %d notes, %v", len(inc.Notes), err)
+		}
+		unknown := errors.New("unknown")
+		if err := k.Save(t.Context(), id, func(*Correlator) error { return unknown }); !errors.Is(err, unknown) {
+			t.Errorf("%v, want what the change said", err)
+		}
+		if err := k.Save(t.Context(), id, func(*Correlator) error { return nil }); err != nil {
+			t.Errorf("no change: %v", err)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if err := note("too late"); err == nil {
+			t.Error("a note after the end is called saved")
+		}
+	})
+}
