@@ -92,7 +92,6 @@ type IncidentID struct {
 	ID string `path:"id" maxLength:"64" doc:"or a beginning of it that no other has"`
 }
 
-
 func (s *Server) incidents() {
 	if s.o.Incidents == nil && !s.all {
 		return
