@@ -94,6 +94,8 @@ func run(path, write string) error {
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, 2)
 	falses, chosen, falseEntropy := 0, 0, 0
+	var above [2][]float64 // the cut: chosen names, generated ones
+	worm := 0
 	scores, cuts := map[string][]float64{}, map[string]float64{}
 	lists, told := map[string][2]int{}, []string{}
 	each := func(keep func(name) bool, judge func(name) bool) {
@@ -118,6 +120,11 @@ func run(path, write string) error {
 				label, _, _ := dga.Split(n.Name.Name)
 				high := dga.Entropy(label) > 3.8
 				hit := m.Generated(n.Name.Name)
+				class := 0
+				if n.Generated {
+					class = 1
+				}
+				above[class] = append(above[class], float64(m.Score(n.Name.Name)-m.Cut))
 				if n.Generated {
 					c := families[n.family]
 					c[1]++
@@ -137,6 +144,9 @@ func run(path, write string) error {
 					falses++
 					c[0]++
 					told = append(told, n.Name.Name)
+					if wormLike(n.Name.Name) {
+						worm++
+					}
 				}
 				lists[n.family] = c
 				if high {
@@ -177,6 +187,19 @@ func run(path, write string) error {
 	}
 	tell("model", caught, falses)
 	tell("entropy > 3.8", caughtEntropy, falseEntropy)
+	fmt.Printf("  of the false, %d have the form of Conficker's names; without them false %d of %d (%.2f %%)\n", worm, falses-worm, chosen-worm, 100*float64(falses-worm)/float64(chosen-worm))
+	sort.Float64s(above[0])
+	bar := above[0][len(above[0])-1-len(above[0])*3/1000]
+	caught, falses = 0, 0
+	for class, scores := range above {
+		for _, s := range scores {
+			if s > bar {
+				caught += class
+				falses += 1 - class
+			}
+		}
+	}
+	tell(fmt.Sprintf("model with every cut raised by %.2f", bar), caught, falses)
 	for l, c := range lists {
 		fmt.Printf("  false of %s: %d of %d (%.2f %%)\n", l, c[0], c[1], 100*float64(c[0])/float64(c[1]))
 	}
@@ -188,6 +211,18 @@ func run(path, write string) error {
 	}
 	m := train(all, func(name) bool { return true })
 	return os.WriteFile(write, m.Marshal(), 0o644)
+}
+
+// wormLike says that a name has the form that the first two kinds of Conficker gave theirs: five to eleven letters under
+// one of eight endings.
+func wormLike(name string) bool {
+	label, suffix, ok := strings.Cut(name, ".")
+	switch suffix {
+	case "ws", "cc", "cn", "biz", "info", "org", "net", "com":
+	default:
+		return false
+	}
+	return ok && len(label) >= 5 && len(label) <= 11 && strings.Trim(label, "abcdefghijklmnopqrstuvwxyz") == ""
 }
 
 // drawn is how many bursts are drawn of each family, and of each part of the chosen names.

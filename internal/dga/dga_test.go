@@ -14,7 +14,7 @@ func TestModel(t *testing.T) {
 		t.Error("the table does not survive reading and writing")
 	}
 	for name, want := range map[string]bool{
-		"xkqzvwjbtrpfgh.info": true, "wjxkzqhvbnmp.org": true,
+		"xkqzvwjbtrpfgh.info": true, "ehewdyavanuq.bazar": true, "wikipedia.bit": false, "wjxkzqhvbnmp.org": true,
 		"wikipedia.org": false, "www.example.com": false, "mail.google.com": false, "news.bbc.co.uk": false, "debian.org": false, "": false, "com": false,
 	} {
 		if got := m.Generated(name); got != want {

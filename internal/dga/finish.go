@@ -23,7 +23,7 @@ func finish(w []float32, dense [nDense]float32, bias float32, lang *Language, ke
 		m.Weights[i] = int8(max(-127, min(127, math.Round(float64(v/m.Scale)))))
 	}
 	var scores []float64
-	kept(func(name string) { scores = append(scores, float64(m.Score(name))) })
+	kept(func(name string) { scores = append(scores, float64(m.score(name))) })
 	if len(scores) >= Burst {
 		r := rand.New(rand.NewPCG(1, 9))
 		means := make([]float64, 20000)

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"strings"
 )
 
 // A Model is the table of weights.
@@ -72,8 +73,44 @@ func (m *Model) Marshal() []byte {
 	return b
 }
 
+// outside are the endings of EmerDNS and Namecoin, which the public root does not have: what is asked for there can be answered
+// only by resolvers that a program brings along, and costs its owner next to nothing.
+var outside = [...]string{"bazar", "bit", "coin", "emc"}
+
+// outsideOdds is what such an ending adds, as a logarithm: a name there is taken for generated unless it is like those of people
+// in everything else.
+const outsideOdds = 6
+
+// dynamic are suffixes under which anybody gets a name at once and for nothing, by the providers' own pages: dyn.com, no-ip.com,
+// afraid.org, duckdns.org, changeip.com, dynu.com, 3322.org, dynserv.com, yi.org. Programs take names there as people do.
+var dynamic = [...]string{
+	"dyndns.org", "dyndns.info", "dyndns.biz", "dyndns.tv", "homeip.net", "homelinux.org", "homelinux.com", "homelinux.net", "ddns.net", "no-ip.org", "no-ip.com", "no-ip.biz", "no-ip.info",
+	"hopto.org", "zapto.org", "sytes.net", "myftp.org", "serveftp.com", "servehttp.com", "mooo.com", "chickenkiller.com", "strangled.net", "us.to", "duckdns.org", "changeip.org", "dynu.net",
+	"3322.org", "8866.org", "dynserv.com", "yi.org",
+}
+
+// dynamicOdds is what such a suffix adds, as a logarithm: names of chance are about seven times as common there.
+const dynamicOdds = 2
+
 // Score returns the odds, as a logarithm, that the name was generated.
 func (m *Model) Score(name string) float32 {
+	score := m.score(name)
+	_, suffix, _ := Split(name)
+	for _, o := range outside {
+		if suffix == o {
+			return score + outsideOdds
+		}
+	}
+	for _, d := range dynamic {
+		if rest, ok := strings.CutSuffix(name, d); ok && strings.HasSuffix(rest, ".") {
+			return score + dynamicOdds
+		}
+	}
+	return score
+}
+
+// score leaves the ending's root out: training does not see it.
+func (m *Model) score(name string) float32 {
 	label, suffix, labels := Split(name)
 	if len(label) > maxLabel {
 		label = label[:maxLabel]

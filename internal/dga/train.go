@@ -35,7 +35,7 @@ func Train(names []Name, seed uint64) *Model {
 		var scores []float64
 		for _, n := range half[k] {
 			if n.Generated {
-				scores = append(scores, float64(judge[k].Score(n.Name)))
+				scores = append(scores, float64(judge[k].score(n.Name)))
 			}
 		}
 		sort.Float64s(scores)
@@ -44,7 +44,7 @@ func Train(names []Name, seed uint64) *Model {
 		}
 	}
 	for i, n := range names {
-		if n.Generated || judge[i%2].Score(n.Name) < usual[i%2] {
+		if n.Generated || judge[i%2].score(n.Name) < usual[i%2] {
 			kept = append(kept, n)
 		}
 	}
