@@ -177,8 +177,9 @@ func signature(dir string) string {
 
 // deadlines are those that run or were missed, for the console.
 func (b *bookDesk) deadlines(context.Context) []console.Deadline {
-	var out []console.Deadline
-	for _, d := range b.Deadlines("") {
+	all := b.Deadlines("")
+	out := make([]console.Deadline, 0, len(all))
+	for _, d := range all {
 		if d.State == "running" || d.State == "missed" {
 			out = append(out, console.Deadline{Incident: d.Incident, What: d.What, Due: d.Due, State: d.State})
 		}

@@ -385,6 +385,7 @@ func (e *Engine) DeadlinesOf(incidents []string) []Due {
 
 func (e *Engine) dues(all []*tracked, wanted func(*Run) bool) (out []Due) {
 	now := e.config.Now()
+	out = make([]Due, 0, 3*len(all))
 	for _, t := range all {
 		for _, d := range t.Dues {
 			out = append(out, d.stateAt(now))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"runtime"
 	"strings"
 )
 
@@ -221,27 +222,36 @@ func (p *Packages) MD5(file string) (sum string, ok bool) {
 	}
 	x := p.index.Load()
 	want, _ := x.merged(file)
-	lists, err := fs.Glob(p.root, dpkgInfo+"/"+name+"*.md5sums")
+	// The directory has thousands of files: it is listed only for packages of a foreign architecture.
+	for _, list := range []string{name, name + ":" + runtime.GOARCH} {
+		if sum, ok := p.listedMD5(x, dpkgInfo+"/"+list+".md5sums", want); ok {
+			return sum, true
+		}
+	}
+	lists, err := fs.Glob(p.root, dpkgInfo+"/"+name+":*.md5sums")
 	if err != nil {
 		return "", false
 	}
 	for _, list := range lists {
-		base := strings.TrimSuffix(path.Base(list), ".md5sums")
-		if base, _, _ = strings.Cut(base, ":"); base != name {
+		if sum, ok := p.listedMD5(x, list, want); ok {
+			return sum, true
+		}
+	}
+	return "", false
+}
+
+func (p *Packages) listedMD5(x *index, list, want string) (string, bool) {
+	data, err := readAll(p.root, list, maxListFile)
+	if err != nil {
+		return "", false
+	}
+	for line := range bytes.Lines(data) {
+		sum, rest, ok := bytes.Cut(bytes.TrimSuffix(line, []byte("\n")), []byte("  "))
+		if !ok || len(sum) != 32 {
 			continue
 		}
-		data, err := readAll(p.root, list, maxListFile)
-		if err != nil {
-			return "", false
-		}
-		for line := range bytes.Lines(data) {
-			sum, rest, ok := bytes.Cut(bytes.TrimSuffix(line, []byte("\n")), []byte("  "))
-			if !ok || len(sum) != 32 {
-				continue
-			}
-			if got, _ := x.merged("/" + string(rest)); got == want {
-				return string(sum), true
-			}
+		if got, _ := x.merged("/" + string(rest)); got == want {
+			return string(sum), true
 		}
 	}
 	return "", false
