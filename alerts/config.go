@@ -224,6 +224,9 @@ func secret(path string) (string, error) {
 	if !info.Mode().IsRegular() || info.Size() > maxSecret {
 		return "", fmt.Errorf("read a secret: %s is no file of at most %d bytes", path, maxSecret)
 	}
+	if info.Mode().Perm()&0o007 != 0 {
+		return "", fmt.Errorf("read a secret: everybody may use %s: chmod o= it", path)
+	}
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return "", fmt.Errorf("read a secret: %w", err)

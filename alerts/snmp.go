@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net"
+	"os"
 	"strconv"
 	"time"
 
@@ -101,6 +102,10 @@ func (s *snmp) engine() (string, error) {
 		}
 		return string(b), nil
 	}
-	sum := sha256.Sum256([]byte("minewarden " + s.Name))
+	host, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("snmp: make an engine id: %w", err)
+	}
+	sum := sha256.Sum256([]byte("minewarden " + host + " " + s.Name))
 	return "\x80\x00\x7e\xd9\x05" + string(sum[:8]), nil
 }

@@ -81,3 +81,14 @@ func (a *Agent) watchHealth(ctx context.Context) {
 		}
 	}
 }
+
+// RunningAlerts asks the running agent of a data directory how its outputs do; running is false where none runs.
+func RunningAlerts(ctx context.Context, data string) (all []alerts.Status, running bool, err error) {
+	c := newClient(data)
+	if !c.alive() {
+		return nil, false, nil
+	}
+	var out struct{ Items []alerts.Status }
+	err = c.get(ctx, "/alerts", nil, &out)
+	return out.Items, true, err
+}

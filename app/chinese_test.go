@@ -34,8 +34,16 @@ func TestEveryRuleIsTranslated(t *testing.T) {
 			rules[r.ID] = r
 		}
 	}
-	if diff := cmp.Diff(slices.Sorted(maps.Keys(rules)), chinese.IDs()); diff != "" {
-		t.Errorf("rules (-) and translations (+) in internal/chinese/rules.tsv:\n%s", diff)
+	for _, id := range chinese.IDs() {
+		if _, ok := rules[id]; !ok {
+			t.Errorf("internal/chinese/rules.tsv has %s, which is no rule", id)
+		}
+	}
+	// A rule may come without Chinese: then its English is shown. Whoever knows both adds it.
+	for _, id := range slices.Sorted(maps.Keys(rules)) {
+		if _, _, ok := chinese.Rule(id); !ok {
+			t.Logf("%s has no Chinese yet", id)
+		}
 	}
 	for id, r := range rules {
 		title, advice, ok := chinese.Rule(id)

@@ -17,6 +17,8 @@ import (
 
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/console"
+	"github.com/minewarden/minewarden/responders/isolate"
+	"github.com/minewarden/minewarden/responders/network"
 )
 
 const (
@@ -186,6 +188,15 @@ func (c *client) Do(ctx context.Context, a minewarden.Action, who, why string) (
 	in := map[string]any{"responder": a.Responder, "op": a.Op, "target_id": a.Target.ID, "why": why}
 	if a.Blast != nil {
 		in["blast"] = a.Blast
+	}
+	set := map[string]string{}
+	for _, k := range []string{network.ParamExpires, isolate.ParamBlind} {
+		if v := a.Params[k]; v != "" {
+			set[k] = v
+		}
+	}
+	if len(set) > 0 {
+		in["set"] = set
 	}
 	err = c.post(ctx, "/incidents/"+url.PathEscape(a.Incident)+"/actions", in, &out, who)
 	return out, err

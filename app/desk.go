@@ -48,6 +48,7 @@ func newDesk(cfg *config.Config, log *slog.Logger, store minewarden.Store, keepe
 		}
 		e := env(cfg, log, "responders", m.Name)
 		e.Data = filepath.Join(cfg.Data, "responders", m.Name)
+		e.Decode = withConsole(cfg, e.Decode)
 		r, err := m.New(e)
 		if err != nil {
 			return nil, fmt.Errorf("responders/%s: %w", m.Name, err)

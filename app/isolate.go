@@ -3,9 +3,12 @@ package app
 import (
 	"context"
 	"errors"
+	"net/netip"
+	"slices"
 
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/audittrail"
+	"github.com/minewarden/minewarden/config"
 	"github.com/minewarden/minewarden/responders/isolate"
 )
 
@@ -60,5 +63,17 @@ func (d *Desk) unisolate(ctx context.Context, id string) error {
 func (d *Desk) operatorSeen(who string) {
 	if i := d.isolation(); i != nil {
 		i.Confirm(who)
+	}
+}
+
+// withConsole adds the console's port to those by which the operator reaches this host, before the section is read over it.
+func withConsole(cfg *config.Config, section func(any) error) func(any) error {
+	return func(into any) error {
+		if c, ok := into.(*isolate.Config); ok {
+			if at, err := netip.ParseAddrPort(cfg.Listen); err == nil && !slices.Contains(c.Management.Ports, at.Port()) {
+				c.Management.Ports = append(c.Management.Ports, at.Port())
+			}
+		}
+		return section(into)
 	}
 }

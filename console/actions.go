@@ -3,8 +3,10 @@ package console
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -34,8 +36,13 @@ type doIn struct {
 		Target    string   `json:"target_id" maxLength:"4096" doc:"target.id of the action in the plan"`
 		Why       string   `json:"why" minLength:"1" maxLength:"10000"`
 		Blast     []string `json:"blast,omitempty" maxItems:"10000" doc:"what the plan said it would touch; when it would touch more by now, nothing is done"`
+		// Set is what a person chooses of an action.
+		Set map[string]string `json:"set,omitempty" maxProperties:"8" doc:"expires: how long, as 2h; without_management: yes isolates although nobody could reach this host any more"`
 	}
 }
+
+// settable are the parameters of actions that a person may choose.
+var settable = []string{"expires", "without_management"}
 
 func (s *Server) actions() {
 	if s.o.Actions == nil && !s.all {
@@ -116,7 +123,18 @@ func (s *Server) act(ctx context.Context, in *doIn) (*answer[minewarden.Receipt]
 			}
 		}
 	}
-	r, err := s.o.Actions.Do(ctx, all[i], access.Who(ctx), in.Body.Why)
+	a := all[i]
+	a.Params = maps.Clone(a.Params)
+	for k, v := range in.Body.Set {
+		if !slices.Contains(settable, k) {
+			return nil, huma.Error422UnprocessableEntity("set: " + k + " is not one of " + strings.Join(settable, ", "))
+		}
+		if a.Params == nil {
+			a.Params = map[string]string{}
+		}
+		a.Params[k] = v
+	}
+	r, err := s.o.Actions.Do(ctx, a, access.Who(ctx), in.Body.Why)
 	return ok(r, s.refused(ctx, in.Body.Op, err))
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/netip"
 	"path"
 	"reflect"
 	"strings"
@@ -114,7 +115,7 @@ func (s *Server) admit(ctx huma.Context, next func(huma.Context)) {
 			return
 		}
 	}
-	if s.o.Seen != nil {
+	if s.o.Seen != nil && id.Via == "session" && elsewhere(ctx.RemoteAddr()) {
 		s.o.Seen(id.Name)
 	}
 	if id.Role < need {
@@ -122,6 +123,12 @@ func (s *Server) admit(ctx huma.Context, next func(huma.Context)) {
 		return
 	}
 	next(huma.WithContext(ctx, access.With(ctx.Context(), id)))
+}
+
+// elsewhere reports whether an address is of another machine: what asks from this one would ask without a network as well.
+func elsewhere(remote string) bool {
+	a, err := netip.ParseAddrPort(remote)
+	return err == nil && !a.Addr().Unmap().IsLoopback()
 }
 
 func (s *Server) who(ctx huma.Context) (access.Identity, error) {

@@ -65,7 +65,7 @@ type Options struct {
 	Host         string // name of this machine
 	Feed         *Feed
 	Routes       []func(huma.API)                // of other packages; see README.md
-	Seen         func(who string)                // told of each request of somebody who is known; nil: nobody
+	Seen         func(who string)                // told of each request of a person in a browser on another machine; nil: nobody
 	Outer        func(http.Handler) http.Handler // around what is served over TLS; nil: nothing
 }
 

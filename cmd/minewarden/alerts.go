@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -38,12 +39,20 @@ func alertsStatus(wf *workFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "status", Short: "Say for each output what waits and what was sent", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			d, err := wf.dispatcher(cmd)
+			cfg, err := app.LoadConfig(wf.config)
 			if err != nil {
 				return err
 			}
-			defer func() { err = errors.Join(err, d.Close()) }()
-			all, err := d.Status(cmd.Context())
+			cfg.Data = dataDir(wf.data, cfg)
+			all, running, err := app.RunningAlerts(cmd.Context(), cfg.Data)
+			if !running {
+				var d *alerts.Dispatcher
+				if d, err = wf.dispatcher(cmd); err != nil {
+					return err
+				}
+				defer func() { err = errors.Join(err, d.Close()) }()
+				all, err = d.Status(cmd.Context())
+			}
 			if err != nil {
 				return err
 			}
@@ -55,6 +64,9 @@ func alertsStatus(wf *workFlags) *cobra.Command {
 					continue
 				}
 				fmt.Fprintf(cmd.OutOrStdout(), "%-16s %-9s waiting %d, sent %d, refused %d, expired %d, lost %d\n", terminal.Safe(s.Name), s.Type, s.Waiting, s.Sent, s.Refused, s.Expired, s.Lost)
+				if s.Error != "" {
+					fmt.Fprintf(cmd.OutOrStdout(), "  since %s: %s\n", s.Since.Local().Format(time.DateTime), terminal.Safe(s.Error))
+				}
 			}
 			if len(all) == 0 {
 				fmt.Fprintln(cmd.ErrOrStderr(), "nobody is told: the configuration has no alerts: outputs:")

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -50,6 +52,9 @@ func respondPlan(wf *workFlags) *cobra.Command {
 	}
 }
 
+// maxShown is how many lines of what an action touches a person reads: the rules of an isolation are a hundred.
+const maxShown = 24
+
 func printAction(w io.Writer, a minewarden.Action, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(w).Encode(a)
@@ -60,7 +65,11 @@ func printAction(w io.Writer, a minewarden.Action, asJSON bool) error {
 		back = "can be taken back"
 	}
 	fmt.Fprintf(&b, "%s: %s (%s)\n", terminal.Safe(a.Op), terminal.Safe(a.Summary), back)
-	for _, t := range a.Blast {
+	for i, t := range a.Blast {
+		if i == maxShown {
+			fmt.Fprintf(&b, "  touches %d more; --json shows all\n", len(a.Blast)-i)
+			break
+		}
 		fmt.Fprintf(&b, "  touches %s\n", terminal.Safe(t))
 	}
 	for _, t := range a.Refused {
@@ -76,8 +85,9 @@ func printAction(w io.Writer, a minewarden.Action, asJSON bool) error {
 }
 
 func respondDo(wf *workFlags) *cobra.Command {
-	var yes bool
+	var yes, blind bool
 	var why string
+	var lasts time.Duration
 	cmd := &cobra.Command{
 		Use: "do INCIDENT OP", Short: "Do what plan shows, as: respond do 1a2b3c4d freeze --yes", Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -105,6 +115,7 @@ func respondDo(wf *workFlags) *cobra.Command {
 						}
 						continue
 					}
+					setParams(&a, lasts, blind)
 					r, err := w.Do(ctx, a, app.Me(), why)
 					if err != nil {
 						return err
@@ -121,8 +132,24 @@ func respondDo(wf *workFlags) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "really do it")
+	cmd.Flags().DurationVar(&lasts, "for", 0, "how long a block or an isolation lasts, as 2h (default: as configured)")
+	cmd.Flags().BoolVar(&blind, "without-management", false, "isolate although nobody could reach this machine any more")
 	cmd.Flags().StringVar(&why, "why", "by hand", "the reason, kept with the action")
 	return cmd
+}
+
+// setParams puts into an action what a person chose.
+func setParams(a *minewarden.Action, lasts time.Duration, blind bool) {
+	a.Params = maps.Clone(a.Params)
+	if a.Params == nil {
+		a.Params = map[string]string{}
+	}
+	if lasts > 0 {
+		a.Params["expires"] = lasts.String()
+	}
+	if blind {
+		a.Params["without_management"] = "yes"
+	}
 }
 
 func respondUndo(wf *workFlags) *cobra.Command {

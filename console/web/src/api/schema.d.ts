@@ -1621,6 +1621,10 @@ export interface components {
             blast?: string[];
             op: string;
             responder: string;
+            /** @description expires: how long, as 2h; without_management: yes isolates although nobody could reach this host any more */
+            set?: {
+                [key: string]: string;
+            };
             /** @description target.id of the action in the plan */
             target_id: string;
             why: string;
