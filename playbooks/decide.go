@@ -4,8 +4,14 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/minewarden/minewarden"
+)
+
+const (
+	takeWait  = 3 * time.Second // for a run that is busy while it waits for a person
+	takePause = 20 * time.Millisecond
 )
 
 // unchanging are operations that change nothing on the machine: they run by themselves under any policy.
@@ -40,18 +46,10 @@ func (e *Engine) asks(r *Run, s *Step) (why string, ask bool) {
 // Decide records what a person decides: of a step that waits, or, with an empty step, of a run that is proposed. Approve does the
 // step; Refuse does not, and the run goes on as after a failure; IsDone says that a manual step was done.
 func (e *Engine) Decide(ctx context.Context, run, step, decision, who, note string) (Run, error) {
-	e.mu.Lock()
-	if e.runs[run] == nil {
-		e.mu.Unlock()
-		return Run{}, fmt.Errorf("run %q: %w", run, minewarden.ErrNotFound)
+	r, err := e.claim(ctx, run)
+	if err != nil {
+		return Run{}, err
 	}
-	if e.busy[run] {
-		e.mu.Unlock()
-		return Run{}, fmt.Errorf("run %s: try again in a moment: %w", run, ErrBusy)
-	}
-	e.busy[run] = true
-	r := e.copyOf(e.runs[run])
-	e.mu.Unlock()
 	defer e.release(run)
 
 	if err := e.decide(ctx, &r, step, decision, who, cut(note)); err != nil {
@@ -64,6 +62,34 @@ func (e *Engine) Decide(ctx context.Context, run, step, decision, who, note stri
 	e.enqueue(run)
 	e.mu.Unlock()
 	return r, nil
+}
+
+// claim makes a run busy. One that waits for a person is at work only while its news are told: a decision is not refused for that.
+func (e *Engine) claim(ctx context.Context, run string) (Run, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for left := takeWait; ; left -= takePause {
+		r := e.runs[run]
+		if r == nil {
+			return Run{}, fmt.Errorf("run %q: %w", run, minewarden.ErrNotFound)
+		}
+		if !e.busy[run] {
+			e.busy[run] = true
+			return e.copyOf(r), nil
+		}
+		if left <= 0 || r.State != Waiting && r.State != Proposed {
+			return Run{}, fmt.Errorf("run %s: try again in a moment: %w", run, ErrBusy)
+		}
+		e.mu.Unlock()
+		select {
+		case <-ctx.Done():
+		case <-time.After(takePause):
+		}
+		e.mu.Lock()
+		if err := ctx.Err(); err != nil {
+			return Run{}, fmt.Errorf("run %s: %w", run, err)
+		}
+	}
 }
 
 func (e *Engine) decide(ctx context.Context, r *Run, step, decision, who, note string) error {

@@ -68,7 +68,7 @@ func (e *Engine) consider(ctx context.Context, id string) {
 		return
 	}
 	why := fmt.Sprintf("severity %s, score %.2f", inc.Severity, inc.Score)
-	if _, err := e.start(ctx, &inc, *best, whoTrigger, why, state, auto); err != nil {
+	if _, err := e.start(ctx, &inc, *best, whoTrigger, why, state, auto); err != nil && !errors.Is(err, ErrBusy) { // busy: somebody starts it
 		e.config.Log.Error("a playbook is not started", "playbook", best.Name, "incident", id, "error", err)
 	}
 }
