@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -180,7 +179,7 @@ func accountList(wf *workFlags) *cobra.Command {
 
 func printAccount(w io.Writer, a *account.Account, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(w).Encode(a)
+		return terminal.JSON(w).Encode(a)
 	}
 	seen := "never logged in"
 	if a.Seen != nil {
@@ -213,7 +212,7 @@ func (w *accountWork) printLink(cmd *cobra.Command, name string, asJSON bool) er
 		return err
 	}
 	if asJSON {
-		return json.NewEncoder(cmd.OutOrStdout()).Encode(l)
+		return terminal.JSON(cmd.OutOrStdout()).Encode(l)
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "open this once, until %s:\n", l.Expires.Local().Format(time.TimeOnly))
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s/login#%s\n", consoleBase(w.listen), l.Token)

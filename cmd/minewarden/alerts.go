@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -58,7 +57,7 @@ func alertsStatus(wf *workFlags) *cobra.Command {
 			}
 			for _, s := range all {
 				if wf.json {
-					if err := json.NewEncoder(cmd.OutOrStdout()).Encode(s); err != nil {
+					if err := terminal.JSON(cmd.OutOrStdout()).Encode(s); err != nil {
 						return err
 					}
 					continue

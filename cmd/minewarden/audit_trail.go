@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -94,7 +93,7 @@ func parseSince(s string, now time.Time) (time.Time, error) {
 
 func printTrailEntry(w io.Writer, e *audittrail.Entry, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(w).Encode(e)
+		return terminal.JSON(w).Encode(e)
 	}
 	safe := terminal.Safe
 	s := fmt.Sprintf("%6d  %s  %s", e.Seq, e.Time.Local().Format(time.DateTime), safe(e.Who))
@@ -151,7 +150,7 @@ func auditTrailVerify(wf *workFlags) *cobra.Command {
 
 func printTrailReport(w io.Writer, r *audittrail.Report, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(w).Encode(r)
+		return terminal.JSON(w).Encode(r)
 	}
 	var b strings.Builder
 	if r.Broken != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -52,7 +51,7 @@ func printChecks(w io.Writer, checks []app.Check, asJSON bool) error {
 		}
 		var err error
 		if asJSON {
-			err = json.NewEncoder(w).Encode(c)
+			err = terminal.JSON(w).Encode(c)
 		} else {
 			mark := "ok"
 			if !c.OK {

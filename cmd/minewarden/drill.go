@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -105,7 +104,7 @@ func choose(names []string, all bool) ([]drills.Drill, error) {
 
 func printDrilled(w io.Writer, d app.Drilled, asJSON bool) {
 	if asJSON {
-		if err := json.NewEncoder(w).Encode(d); err == nil {
+		if err := terminal.JSON(w).Encode(d); err == nil {
 			return
 		}
 	}

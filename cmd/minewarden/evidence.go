@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -121,7 +120,7 @@ func evidenceList(wf *workFlags) *cobra.Command {
 
 func printCollection(w io.Writer, i *vault.Item, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(w).Encode(i)
+		return terminal.JSON(w).Encode(i)
 	}
 	m := &i.Manifest
 	state := "sealed"
@@ -194,7 +193,7 @@ func trustedKey(v vault.Vault, file string, own bool) (ed25519.PublicKey, error)
 
 func printVerified(w io.Writer, dir string, r *vault.Report, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(w).Encode(r)
+		return terminal.JSON(w).Encode(r)
 	}
 	var b strings.Builder
 	m := &r.Manifest

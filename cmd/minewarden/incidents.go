@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -96,7 +95,7 @@ func incidentsList(wf *workFlags) *cobra.Command {
 
 func printIncidentLine(w io.Writer, inc *minewarden.Incident, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(w).Encode(inc)
+		return terminal.JSON(w).Encode(inc)
 	}
 	_, err := fmt.Fprintf(w, "%s  %s  %-9s  %-8s  %3d%%  %s: %s\n", inc.ID, inc.Updated.Local().Format(time.DateTime), inc.State, inc.Severity, int(inc.Score*100),
 		subjectText(inc.Subject), terminal.Safe(strings.Join(titles(inc), "; ")))
@@ -130,7 +129,7 @@ func incidentsShow(wf *workFlags) *cobra.Command {
 					return err
 				}
 				if wf.json {
-					return json.NewEncoder(cmd.OutOrStdout()).Encode(inc)
+					return terminal.JSON(cmd.OutOrStdout()).Encode(inc)
 				}
 				_, err = io.WriteString(cmd.OutOrStdout(), story(&inc))
 				return err
@@ -256,7 +255,7 @@ func incidentsUndo(wf *workFlags) *cobra.Command {
 
 func printReceipt(w io.Writer, r minewarden.Receipt, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(w).Encode(r)
+		return terminal.JSON(w).Encode(r)
 	}
 	var err error
 	if r.Undone.IsZero() {

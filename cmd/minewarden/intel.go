@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -112,7 +111,7 @@ func printResult(cmd *cobra.Command, res intel.Result, asJSON bool) error {
 		fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", terminal.Safe(res.Source.Name), terminal.Safe(b))
 	}
 	if asJSON {
-		return json.NewEncoder(cmd.OutOrStdout()).Encode(res)
+		return terminal.JSON(cmd.OutOrStdout()).Encode(res)
 	}
 	s := res.Source
 	what := fmt.Sprintf("%d indicators", s.Count)
@@ -131,7 +130,7 @@ func printResult(cmd *cobra.Command, res intel.Result, asJSON bool) error {
 
 func printIndicator(w io.Writer, i minewarden.Indicator, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(w).Encode(i)
+		return terminal.JSON(w).Encode(i)
 	}
 	ends := ""
 	if !i.Expires.IsZero() {
@@ -195,7 +194,7 @@ func intelList(f *intelFlags) *cobra.Command {
 
 func printSource(w io.Writer, s intel.Source, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(w).Encode(s)
+		return terminal.JSON(w).Encode(s)
 	}
 	date, from := "by itself", s.From
 	if !s.Fetched.IsZero() {
@@ -247,7 +246,7 @@ func intelMatch(f *intelFlags) *cobra.Command {
 
 func printMatch(w io.Writer, value string, i minewarden.Indicator, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(w).Encode(struct {
+		return terminal.JSON(w).Encode(struct {
 			Value     string               `json:"value"`
 			Indicator minewarden.Indicator `json:"indicator"`
 		}{value, i})

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -86,7 +85,7 @@ func playbooksList(wf *workFlags) *cobra.Command {
 			}
 			for _, p := range all {
 				if wf.json {
-					if err := json.NewEncoder(cmd.OutOrStdout()).Encode(p); err != nil {
+					if err := terminal.JSON(cmd.OutOrStdout()).Encode(p); err != nil {
 						return err
 					}
 					continue
@@ -109,7 +108,7 @@ func playbooksShow(wf *workFlags) *cobra.Command {
 				return err
 			}
 			if wf.json {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(p)
+				return terminal.JSON(cmd.OutOrStdout()).Encode(p)
 			}
 			text, err := playbooks.Marshal(p)
 			if err != nil {
@@ -277,7 +276,7 @@ func playbooksRun(wf *workFlags) *cobra.Command {
 
 func printPreview(w io.Writer, p playbooks.Preview, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(w).Encode(p)
+		return terminal.JSON(w).Encode(p)
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%-6s %s: %s", p.Would, terminal.Safe(p.Step.ID), terminal.Safe(p.Step.Title))
@@ -319,7 +318,7 @@ func playbooksRuns(wf *workFlags) *cobra.Command {
 
 func printRun(w io.Writer, r *playbooks.Run, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(w).Encode(r)
+		return terminal.JSON(w).Encode(r)
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s, begun %s by %s\n", terminal.Safe(r.ID), r.State, r.Started.Local().Format(time.DateTime), terminal.Safe(r.Who))

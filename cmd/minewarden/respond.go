@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -57,7 +56,7 @@ const maxShown = 24
 
 func printAction(w io.Writer, a minewarden.Action, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(w).Encode(a)
+		return terminal.JSON(w).Encode(a)
 	}
 	var b strings.Builder
 	back := "cannot be taken back"
@@ -216,7 +215,7 @@ func respondList(wf *workFlags) *cobra.Command {
 // printListed prints an action; inc is nil where none asked for it.
 func printListed(w io.Writer, inc *minewarden.Incident, r minewarden.Receipt, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(w).Encode(r)
+		return terminal.JSON(w).Encode(r)
 	}
 	state := "stands"
 	switch {

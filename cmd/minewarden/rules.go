@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -62,7 +61,7 @@ func printProblem(w io.Writer, p sigma.Problem, asJSON bool) error {
 		_, err := fmt.Fprintln(w, terminal.Safe(p.String()))
 		return err
 	}
-	return json.NewEncoder(w).Encode(struct {
+	return terminal.JSON(w).Encode(struct {
 		File   string `json:"file"`
 		Line   int    `json:"line"`
 		Column int    `json:"column"`
@@ -99,7 +98,7 @@ func printRule(w io.Writer, r *sigma.Rule, asJSON bool) error {
 		_, err := fmt.Fprintf(w, "%-8s  %-44s  %s\n", public.Severity, terminal.Safe(public.ID), terminal.Safe(public.Title))
 		return err
 	}
-	return json.NewEncoder(w).Encode(struct {
+	return terminal.JSON(w).Encode(struct {
 		ID        string   `json:"id"`
 		Title     string   `json:"title"`
 		Severity  string   `json:"severity"`

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -116,7 +115,7 @@ func suppressEnd(wf *workFlags) *cobra.Command {
 
 func printSuppression(w io.Writer, x *incidents.Suppression, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(w).Encode(x)
+		return terminal.JSON(w).Encode(x)
 	}
 	var about []string
 	for _, p := range [...][2]string{{"rule", x.Rule}, {"subject", x.Subject}, {"sha256", x.SHA256}, {"package", x.Package}, {"path", x.Path}} {

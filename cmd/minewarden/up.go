@@ -106,7 +106,7 @@ func tellFinding(w io.Writer, f minewarden.Finding, r minewarden.Rule, asJSON bo
 		fmt.Fprintln(os.Stderr, "minewarden: print finding:", err)
 		return
 	}
-	fmt.Fprintf(w, "%s\n", line)
+	fmt.Fprintf(w, "%s\n", terminal.SafeJSON(line))
 }
 
 func tellAction(w io.Writer, inc minewarden.Incident, r minewarden.Receipt) {
