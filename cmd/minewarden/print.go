@@ -54,7 +54,7 @@ func (p *findingPrinter) print(f minewarden.Finding, r minewarden.Rule) {
 	if p.json {
 		var line []byte
 		if line, err = minewarden.MarshalFinding(f, r); err == nil {
-			_, err = p.out.Write(append(line, '\n'))
+			_, err = p.out.Write(append(terminal.SafeJSON(line), '\n'))
 		}
 	} else {
 		_, err = io.WriteString(p.out, findingText(f, r))
