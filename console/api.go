@@ -10,6 +10,7 @@ import (
 	"path"
 	"reflect"
 	"strings"
+	"syscall"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -203,6 +204,12 @@ func (s *Server) fail(ctx context.Context, what string, err error) error {
 		return huma.NewError(http.StatusServiceUnavailable, "the request ended before it was answered")
 	}
 	s.log.Error("a request failed", "request", what, "who", id.Name, "error", err)
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EROFS) {
+		if id.Role < access.Responder {
+			return huma.NewError(http.StatusInsufficientStorage, "it is not saved: nothing can be written where the agent keeps its data")
+		}
+		return huma.NewError(http.StatusInsufficientStorage, err.Error())
+	}
 	if id.Role >= access.Responder {
 		return huma.Error500InternalServerError(err.Error())
 	}

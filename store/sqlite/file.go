@@ -85,7 +85,7 @@ func moveAside(path string) (string, error) {
 func explain(err error) error {
 	var e *sqlitedriver.Error
 	if errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_FULL {
-		return fmt.Errorf("%w: make room on the file system", err)
+		return fmt.Errorf("%w: make room on the file system: %w", err, syscall.ENOSPC)
 	}
 	return err
 }
