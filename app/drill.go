@@ -17,6 +17,7 @@ import (
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/config"
 	"github.com/minewarden/minewarden/drills"
+	"github.com/minewarden/minewarden/indicators"
 	"github.com/minewarden/minewarden/internal/host"
 	"github.com/minewarden/minewarden/pipeline"
 	"github.com/minewarden/minewarden/sensors/files"
@@ -170,9 +171,13 @@ func lookAt(ctx context.Context, makers *Makers, dir string, e *examiner) (err e
 		return err
 	}
 	pipe.Flush()
+	set, err := indicators.Load("")
+	if err != nil {
+		return err
+	}
 	captures, err := filepath.Glob(filepath.Join(dir, "*.pcap"))
 	for _, path := range captures { // of a network of the drill's own, which no sensor of the host sees
-		for _, f := range replayOne(ctx, makers, path).Findings {
+		for _, f := range replayOne(ctx, makers, set, path).Findings {
 			e.file(f)
 		}
 	}

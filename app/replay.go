@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"runtime"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/config"
+	"github.com/minewarden/minewarden/indicators"
 	"github.com/minewarden/minewarden/internal/recording"
 	"github.com/minewarden/minewarden/pipeline"
 	"github.com/minewarden/minewarden/sensors"
@@ -44,6 +46,14 @@ func Replay(ctx context.Context, cfg *config.Config, log *slog.Logger, paths []s
 	if _, _, err := makers.Detectors(); err != nil {
 		return err // once, before any work: a wrong configuration is not a fault of each file
 	}
+	set, err := LoadIndicators(cfg.Data)
+	if errors.Is(err, fs.ErrPermission) { // the lists of an agent that belongs to somebody else
+		log.Warn("only the indicators that come with the program are used", "reason", err)
+		set, err = indicators.Load("")
+	}
+	if err != nil {
+		return err
+	}
 	results := make([]chan Replayed, len(paths))
 	for i := range results {
 		results[i] = make(chan Replayed, 1)
@@ -53,7 +63,7 @@ func Replay(ctx context.Context, cfg *config.Config, log *slog.Logger, paths []s
 	for range min(runtime.GOMAXPROCS(0), len(paths)) {
 		workers.Go(func() {
 			for i := range next {
-				results[i] <- replayOne(ctx, makers, paths[i])
+				results[i] <- replayOne(ctx, makers, set, paths[i])
 			}
 		})
 	}
@@ -77,7 +87,15 @@ func Replay(ctx context.Context, cfg *config.Config, log *slog.Logger, paths []s
 	return ctx.Err()
 }
 
-func replayOne(ctx context.Context, makers *Makers, path string) (res Replayed) {
+// matcher is what the pipeline asks of events. Recorded events have what they met when they were recorded, and keep it.
+func matcher(set *indicators.Set, reader string) func(*minewarden.Event) []minewarden.Match {
+	if reader == "recording" {
+		return nil
+	}
+	return set.Match
+}
+
+func replayOne(ctx context.Context, makers *Makers, set *indicators.Set, path string) (res Replayed) {
 	res.Path = path
 	reader, from, err := readerFor(path)
 	if err != nil {
@@ -93,7 +111,7 @@ func replayOne(ctx context.Context, makers *Makers, path string) (res Replayed) 
 	}
 	res.Rules = rules
 	dropped := 0
-	pipe := pipeline.New(pipeline.Options{Log: makers.log, Host: recording.Host{}, Detectors: dets, Country: makers.Country, Finding: func(f minewarden.Finding) {
+	pipe := pipeline.New(pipeline.Options{Log: makers.log, Host: recording.Host{}, Detectors: dets, Country: makers.Country, Match: matcher(set, reader.Name), Finding: func(f minewarden.Finding) {
 		if len(res.Findings) >= maxFindings {
 			dropped++
 			return

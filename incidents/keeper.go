@@ -55,8 +55,10 @@ func NewKeeper(store minewarden.Store, c Config, log *slog.Logger, notify func(m
 	if notify == nil {
 		notify = func(minewarden.Incident) {}
 	}
-	return &Keeper{store: store, log: log, notify: notify, wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
-		ended: make(chan struct{}), waits: map[string][]chan error{}, c: New(c)}
+	return &Keeper{
+		store: store, log: log, notify: notify, wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
+		ended: make(chan struct{}), waits: map[string][]chan error{}, c: New(c),
+	}
 }
 
 // What is in memory at the start: findings join by the processes and files of these at once. Older incidents are found by their
