@@ -70,7 +70,7 @@ func (d *Desk) operatorSeen(who string) {
 func withConsole(cfg *config.Config, section func(any) error) func(any) error {
 	return func(into any) error {
 		if c, ok := into.(*isolate.Config); ok {
-			if at, err := netip.ParseAddrPort(cfg.Listen); err == nil && !slices.Contains(c.Management.Ports, at.Port()) {
+			if at, err := netip.ParseAddrPort(cfg.Listen); err == nil && at.Port() != 0 && !slices.Contains(c.Management.Ports, at.Port()) {
 				c.Management.Ports = append(c.Management.Ports, at.Port())
 			}
 		}
