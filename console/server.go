@@ -104,7 +104,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, certificate func(*tl
 		srv.Handler = s.o.Outer(srv.Handler)
 	}
 	srv.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS13, GetCertificate: certificate, NextProtos: []string{"h2", "http/1.1"}}
-	return s.serve(ctx, srv, func() error { return srv.ServeTLS(netutil.LimitListener(l, maxConns), "", "") })
+	return s.serve(ctx, srv, func() error { return srv.ServeTLS(netutil.LimitListener(newFair(l), maxConns), "", "") })
 }
 
 // ServeSocket serves the control socket until ctx is done. Who can open it is an admin, by the name that its process has.
