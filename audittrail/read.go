@@ -38,7 +38,7 @@ type file struct {
 // snapshot is what the trail consists of at one moment, while nobody writes.
 type snapshot struct {
 	files []file
-	head  *os.File          // nil: there is none
+	head  *bytes.Reader     // as it was while no writer was at work; nil: there is none
 	key   ed25519.PublicKey // nil: keyErr says why
 	err   error             // why there is no key
 }
@@ -64,7 +64,8 @@ func rotatedFiles(dir string) ([]string, error) {
 	return names, nil
 }
 
-// take opens the files of dir while no writer is at work; it reads them after that, for entries do not change.
+// take opens the files of dir while no writer is at work; it reads them after that, for entries do not change. The signed head does, and is read at
+// once.
 func take(dir string) (s *snapshot, err error) {
 	lock, err := os.Open(filepath.Join(dir, lockName))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -113,11 +114,15 @@ func take(dir string) (s *snapshot, err error) {
 	if len(s.files) == 0 {
 		return nil, fmt.Errorf("%w in %s", ErrNone, dir)
 	}
-	if s.head, err = os.Open(filepath.Join(dir, headName)); err != nil {
-		s.head = nil
-		if !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
+	head, err := os.Open(filepath.Join(dir, headName))
+	if err == nil {
+		var text []byte
+		text, err = io.ReadAll(io.LimitReader(head, 2*slotStep))
+		s.head = bytes.NewReader(text)
+		err = errors.Join(err, head.Close())
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
 	}
 	key, keyErr := readKey(dir)
 	if s.err = keyErr; keyErr == nil {
@@ -130,9 +135,6 @@ func (s *snapshot) close() error {
 	var errs []error
 	for _, f := range s.files {
 		errs = append(errs, f.f.Close())
-	}
-	if s.head != nil {
-		errs = append(errs, s.head.Close())
 	}
 	return errors.Join(errs...)
 }
