@@ -65,8 +65,11 @@ func program(low string) string {
 
 func lastPart(line string) string {
 	line = strings.Trim(line, `"`)
-	if i := strings.Index(strings.ToLower(line), ".exe"); i >= 0 {
-		line = line[:i+4]
+	for i := 0; i+4 <= len(line); i++ { // folding the whole line would change its length where it is no UTF-8
+		if line[i] == '.' && strings.EqualFold(line[i:i+4], ".exe") {
+			line = line[:i+4]
+			break
+		}
 	}
 	return line[strings.LastIndexByte(line, '\\')+1:]
 }
