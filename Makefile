@@ -36,8 +36,9 @@ test-real: ## audits against real Nomad, Consul and Gitea, where these are on PA
 deps: ## what the tests need, from Debian
 	@.ci/deps
 
+# The linter's cache holds the paths of the clone that filled it, so each clone has its own.
 lint: ## the linters of .golangci.yaml
-	$(TOOL) golangci-lint run ./...
+	GOLANGCI_LINT_CACHE=$(CURDIR)/.cache/golangci-lint $(TOOL) golangci-lint run ./...
 
 format: ## gofumpt
 	$(TOOL) gofumpt -l -w $$(git ls-files '*.go' | grep -v bpfel)
@@ -69,4 +70,4 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
 
 clean: ## what was built
-	rm -rf bin dist
+	rm -rf bin dist .cache
