@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -178,9 +179,21 @@ func TestFollow(t *testing.T) {
 	dir, data := t.TempDir(), filepath.Join(t.TempDir(), "state")
 	put := func(name string, w *writer) {
 		t.Helper()
-		// As journald does: the same file, longer.
-		if err := os.WriteFile(filepath.Join(dir, name), w.b, 0o600); err != nil {
+		// As journald does: the same file, longer, never cut. What is new comes first, then what points to it, last the header.
+		f, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_RDWR, 0o600)
+		if err != nil {
 			t.Fatal(err)
+		}
+		defer f.Close()
+		old, err := f.Seek(0, io.SeekEnd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		old = max(old, 256)
+		for _, part := range [][2]int64{{old, int64(len(w.b))}, {256, old}, {0, 256}} {
+			if _, err := f.WriteAt(w.b[part[0]:part[1]], part[0]); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	events := make(chan minewarden.Event, 1000)
