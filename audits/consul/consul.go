@@ -44,7 +44,7 @@ func NewWithCVE(env minewarden.Env, list *cve.List) minewarden.Auditor {
 }
 
 func (a *auditor) Info() minewarden.Info {
-	return minewarden.Info{Name: "consul", Title: "Nomad: job submission by strangers, drivers, TLS, jobs left behind", Doc: readme}
+	return minewarden.Info{Name: "consul", Title: "Consul: commands by strangers through checks, ACL, TLS, checks left behind", Doc: readme}
 }
 
 func (a *auditor) Rules() []minewarden.Rule { return rules() }

@@ -43,7 +43,7 @@ func NewWithCVE(env minewarden.Env, list *cve.List) minewarden.Auditor {
 }
 
 func (a *auditor) Info() minewarden.Info {
-	return minewarden.Info{Name: "docker", Title: "Nomad: job submission by strangers, drivers, TLS, jobs left behind", Doc: readme}
+	return minewarden.Info{Name: "docker", Title: "Docker Engine: an open API, the group, containers that own the host", Doc: readme}
 }
 
 func (a *auditor) Rules() []minewarden.Rule { return rules() }

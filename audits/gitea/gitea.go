@@ -44,7 +44,7 @@ func NewWithCVE(env minewarden.Env, list *cve.List) minewarden.Auditor {
 }
 
 func (a *auditor) Info() minewarden.Info {
-	return minewarden.Info{Name: "gitea", Title: "Nomad: job submission by strangers, drivers, TLS, jobs left behind", Doc: readme}
+	return minewarden.Info{Name: "gitea", Title: "Gitea: git hooks, open registration, known holes, hooks left behind", Doc: readme}
 }
 
 func (a *auditor) Rules() []minewarden.Rule { return rules() }

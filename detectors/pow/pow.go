@@ -35,7 +35,7 @@ func New(minewarden.Env) (minewarden.Detector, error) {
 
 // Info implements minewarden.Detector.
 func (*detector) Info() minewarden.Info {
-	return minewarden.Info{Name: "pow", Title: "Proof-of-work, recognised by what the processor computes", Doc: doc}
+	return minewarden.Info{Name: "pow", Title: "proof-of-work, recognised by what the processor computes", Doc: doc}
 }
 
 // Rules implements minewarden.Detector.

@@ -89,7 +89,7 @@ func New(env minewarden.Env) (minewarden.Responder, error) {
 
 // Info implements minewarden.Responder.
 func (r *Responder) Info() minewarden.Info {
-	return minewarden.Info{Name: Name, Title: "Takes away what the miner's lineage could log in with, and lists what it could read", Doc: doc}
+	return minewarden.Info{Name: Name, Title: "takes away what the miner's lineage could log in with, and lists what it could read", Doc: doc}
 }
 
 // maxActions bounds the plan of one incident.

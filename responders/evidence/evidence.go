@@ -104,7 +104,7 @@ func (r *Responder) Vault() vault.Vault { return r.vault }
 
 // Info implements minewarden.Responder.
 func (r *Responder) Info() minewarden.Info {
-	return minewarden.Info{Name: Name, Title: "Collects evidence, signed, before it is gone", Doc: doc}
+	return minewarden.Info{Name: Name, Title: "collects evidence, signed, before it is gone", Doc: doc}
 }
 
 // Plan implements minewarden.Responder: one action for all that can be collected.

@@ -127,7 +127,7 @@ func sinceBoot() time.Duration {
 
 // Info implements minewarden.Responder.
 func (r *Responder) Info() minewarden.Info {
-	return minewarden.Info{Name: Name, Title: "Cuts this host off from the network, but for its operator", Doc: doc}
+	return minewarden.Info{Name: Name, Title: "cuts this host off from the network, but for its operator", Doc: doc}
 }
 
 // OnRelease has f called for each isolation that ends otherwise than by Undo or Closed: by its time, because the operator was not

@@ -104,7 +104,7 @@ func New(env minewarden.Env) (minewarden.Responder, error) {
 
 // Info implements minewarden.Responder.
 func (r *Responder) Info() minewarden.Info {
-	return minewarden.Info{Name: Name, Title: "Refuses and ends connections to destinations or from processes", Doc: doc}
+	return minewarden.Info{Name: Name, Title: "refuses and ends connections to destinations or from processes", Doc: doc}
 }
 
 // Do implements minewarden.Responder.

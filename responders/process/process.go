@@ -74,7 +74,7 @@ func New(env minewarden.Env) (minewarden.Responder, error) {
 
 // Info implements minewarden.Responder.
 func (r *Responder) Info() minewarden.Info {
-	return minewarden.Info{Name: Name, Title: "Freezes and kills the processes of an incident", Doc: doc}
+	return minewarden.Info{Name: Name, Title: "freezes and kills the processes of an incident", Doc: doc}
 }
 
 // Plan implements minewarden.Responder. It offers freeze and kill of the same processes; none when none of them runs.

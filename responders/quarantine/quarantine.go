@@ -70,7 +70,7 @@ func New(env minewarden.Env) (minewarden.Responder, error) {
 
 // Info implements minewarden.Responder.
 func (r *Responder) Info() minewarden.Info {
-	return minewarden.Info{Name: Name, Title: "Takes a miner's files away, and puts them back", Doc: doc}
+	return minewarden.Info{Name: Name, Title: "takes a miner's files away, and puts them back", Doc: doc}
 }
 
 // target is a file as it was when the action was planned.

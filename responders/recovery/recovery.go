@@ -112,7 +112,7 @@ func New(env minewarden.Env) (minewarden.Responder, error) {
 
 // Info implements minewarden.Responder.
 func (r *Responder) Info() minewarden.Info {
-	return minewarden.Info{Name: Name, Title: "Verifies packages, restores files, checks units", Doc: doc}
+	return minewarden.Info{Name: Name, Title: "verifies packages, restores files, checks units", Doc: doc}
 }
 
 // Do implements minewarden.Responder.

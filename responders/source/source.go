@@ -111,7 +111,7 @@ func New(env minewarden.Env) (minewarden.Responder, error) {
 
 // Info implements minewarden.Responder.
 func (r *Responder) Info() minewarden.Info {
-	return minewarden.Info{Name: Name, Title: "Stops what started the miner, and restores it", Doc: doc}
+	return minewarden.Info{Name: Name, Title: "stops what started the miner, and restores it", Doc: doc}
 }
 
 // Plan implements minewarden.Responder. What leads to a service that does not answer is an action that is refused, with the
