@@ -444,3 +444,18 @@ func TestTemplate(t *testing.T) {
 		t.Errorf("an endless one: %d bytes", len(got))
 	}
 }
+
+// TestEncodedMarksAreEscaped: what hides or reorders text acts in no viewer, and the value stays the same.
+func TestEncodedMarksAreEscaped(t *testing.T) {
+	const name = "a\u202eb\u009b31m"
+	a := Alert{Kind: Opened, Finding: &minewarden.IncidentFinding{Title: name, Rule: "pow/randomx"}, Incident: &Summary{ID: "i1", Subject: minewarden.Subject{Name: name}}, Text: name}
+	for _, format := range Formats {
+		b, err := Encode(&a, format, "1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !json.Valid(b) || strings.ContainsAny(string(b), "\u202e\u009b") || !strings.Contains(string(b), `a\u202eb\u009b31m`) {
+			t.Errorf("%s: %q", format, b)
+		}
+	}
+}

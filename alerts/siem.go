@@ -1,12 +1,12 @@
 package alerts
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/internal/terminal"
 )
 
 // The versions of the schemas that events follow.
@@ -19,11 +19,11 @@ const (
 func Encode(a *Alert, format, version string) ([]byte, error) {
 	switch format {
 	case "", "ocsf":
-		return json.Marshal(ocsf(a, version))
+		return terminal.MarshalJSON(ocsf(a, version))
 	case "ecs":
-		return json.Marshal(ecs(a, version))
+		return terminal.MarshalJSON(ecs(a, version))
 	case "json":
-		return json.Marshal(a)
+		return terminal.MarshalJSON(a)
 	}
 	return nil, fmt.Errorf("no format %q", format)
 }

@@ -1,7 +1,6 @@
 package alerts
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"text/template"
@@ -22,7 +21,7 @@ const plainText = `[minewarden] {{.Text}}{{with .Finding}}
 var functions = template.FuncMap{
 	"safe": func(v any) string { return terminal.Safe(fmt.Sprint(v)) },
 	"json": func(v any) (string, error) {
-		b, err := json.Marshal(v)
+		b, err := terminal.MarshalJSON(v)
 		return string(b), err
 	},
 	"join":  func(list []string, sep string) string { return strings.Join(list, sep) },

@@ -17,6 +17,7 @@ import (
 
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/console/access"
+	"github.com/minewarden/minewarden/internal/terminal"
 )
 
 // routes registers every route, one file for each resource.
@@ -43,8 +44,8 @@ func (s *Server) newAPI() huma.API {
 	cfg.DocsPath, cfg.SchemasPath = "", "" // a page of docs would load from other servers
 	cfg.OpenAPIPath = ""                   // served as any other operation: who may not read may not read this
 	cfg.RejectUnknownQueryParameters = true
-	// Markup in a name stays text even where somebody puts an answer into a page as it is.
-	escaped := huma.Format{Marshal: func(w io.Writer, v any) error { return json.NewEncoder(w).Encode(v) }, Unmarshal: json.Unmarshal}
+	// Markup in a name stays text even where somebody puts an answer into a page as it is, and marks that reorder or hide text act nowhere.
+	escaped := huma.Format{Marshal: func(w io.Writer, v any) error { return terminal.JSON(w).Encode(v) }, Unmarshal: json.Unmarshal}
 	cfg.Formats = map[string]huma.Format{"application/json": escaped, "json": escaped}
 	cfg.Info.Description = "What a running minewarden serves: to its console, to its commands, and to you. Lists are paged by cursor: pass next as after. " +
 		"Errors are application/problem+json. A request is authenticated by the session's cookie, with X-CSRF-Token for what changes something, or by a token."

@@ -2,7 +2,6 @@ package console
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/minewarden/minewarden/console/access"
+	"github.com/minewarden/minewarden/internal/terminal"
 )
 
 const (
@@ -61,7 +61,7 @@ func (s *Server) stream(ctx huma.Context, c *client, missed []Event, whole bool)
 		return rc.Flush() == nil
 	}
 	send := func(e Event) bool {
-		data, err := json.Marshal(e.Data)
+		data, err := terminal.MarshalJSON(e.Data)
 		if err != nil {
 			s.log.Error("an event cannot be told", "event", e.Kind, "error", err)
 			return true

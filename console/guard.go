@@ -1,7 +1,6 @@
 package console
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -10,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/minewarden/minewarden/internal/terminal"
 )
 
 // policy lets the console load from this server alone, and nobody show it in a frame.
@@ -51,7 +52,7 @@ const internal = "a fault of minewarden: its log says more"
 
 // problem answers outside of an operation.
 func problem(w http.ResponseWriter, status int, detail string) {
-	body, err := json.Marshal(huma.NewError(status, detail))
+	body, err := terminal.MarshalJSON(huma.NewError(status, detail))
 	if err != nil {
 		body = []byte("{}")
 	}

@@ -2,7 +2,6 @@ package console
 
 import (
 	"context"
-	"encoding/json"
 	"iter"
 	"net/http"
 	"slices"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/console/access"
+	"github.com/minewarden/minewarden/internal/terminal"
 )
 
 // Incidents are what the console reads.
@@ -280,7 +280,7 @@ func (s *Server) export(_ context.Context, in *exportIn) (*huma.StreamResponse, 
 		_, w := humago.Unwrap(ctx)
 		rc := http.NewResponseController(w)
 		w.Header().Set("Content-Type", "application/x-ndjson")
-		enc := json.NewEncoder(w)
+		enc := terminal.JSON(w)
 		n := 0
 		for inc, err := range s.o.Incidents.Whole(ctx.Context(), q) {
 			if err == nil && n%64 == 0 {

@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -88,17 +89,20 @@ func (s *Server) overview() {
 	})
 }
 
-// worst lists open incidents from the worst severity down, last updated first within one.
+// worst lists open incidents from the worst severity down, last updated first within one. A row is as it is now, and may be worse, or
+// closed, while the store and its counts still have what was before.
 func (s *Server) worst(ctx context.Context, counts minewarden.Counts) ([]incidentRow, error) {
 	var found []minewarden.IncidentRow
+	seen := map[string]bool{}
 	for sev := minewarden.Critical; len(found) < maxWorst; sev-- {
 		if counts[minewarden.Open][sev] > 0 {
-			rows, err := s.o.Incidents.Rows(ctx, minewarden.Query{States: []minewarden.State{minewarden.Open}, Severity: sev, Limit: maxWorst})
+			rows, err := s.o.Incidents.Rows(ctx, minewarden.Query{States: []minewarden.State{minewarden.Open}, Severity: sev, Limit: 2 * maxWorst})
 			if err != nil {
 				return nil, err
 			}
 			for _, r := range rows {
-				if r.Severity == sev && len(found) < maxWorst {
+				if r.State == minewarden.Open && !seen[r.ID] {
+					seen[r.ID] = true
 					found = append(found, r)
 				}
 			}
@@ -107,5 +111,6 @@ func (s *Server) worst(ctx context.Context, counts minewarden.Counts) ([]inciden
 			break
 		}
 	}
-	return s.rows(ctx, found), nil
+	slices.SortStableFunc(found, func(a, b minewarden.IncidentRow) int { return int(b.Severity) - int(a.Severity) })
+	return s.rows(ctx, found[:min(maxWorst, len(found))]), nil
 }

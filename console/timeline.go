@@ -17,6 +17,7 @@ type Moment struct {
 	Detail   string              `json:"detail,omitempty"`
 	Severity minewarden.Severity `json:"severity,omitempty"`
 	Ref      string              `json:"ref,omitempty" doc:"what it is about: a rule, a process key, an action's id"`
+	Subject  *minewarden.Subject `json:"subject,omitempty" doc:"of a finding"`
 }
 
 // Timeline returns what happened, in order; of one moment, causes before what was done about them.
@@ -35,7 +36,7 @@ func Timeline(inc *minewarden.Incident) []Moment {
 		}
 	}
 	for _, f := range inc.Findings {
-		m := Moment{Time: f.Time, Kind: kindOf(&f), Title: f.Title, Detail: findingDetail(&f), Severity: f.Severity, Ref: f.Rule}
+		m := Moment{Time: f.Time, Kind: kindOf(&f), Title: f.Title, Detail: findingDetail(&f), Severity: f.Severity, Ref: f.Rule, Subject: &f.Subject}
 		all = append(all, m)
 	}
 	for _, r := range inc.Actions {

@@ -5,12 +5,12 @@ package reports
 
 import (
 	_ "embed"
-	"encoding/json"
 	"fmt"
 	"io"
 	"time"
 
 	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/internal/terminal"
 )
 
 // Formats of a report.
@@ -99,7 +99,7 @@ func Write(w io.Writer, r Report, format, lang string) error {
 	}
 	switch format {
 	case JSON:
-		e := json.NewEncoder(w)
+		e := terminal.JSON(w)
 		e.SetIndent("", "  ")
 		return e.Encode(r)
 	case HTML:

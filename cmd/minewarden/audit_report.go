@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -408,7 +407,7 @@ func discoverServices(cmd *cobra.Command, af *auditFlags, access minewarden.Serv
 // tellService prints a service: on standard output for people, on standard error beside findings as JSON.
 func tellService(cmd *cobra.Command, asJSON bool, s discover.Service) error {
 	if asJSON {
-		b, err := json.Marshal(s)
+		b, err := terminal.MarshalJSON(s)
 		if err != nil {
 			return err
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/internal/host"
+	"github.com/minewarden/minewarden/internal/terminal"
 )
 
 // maxLine bounds one event: a File or Write with 64 KiB of content in base64, and an Exec with its argv, fit well within it.
@@ -127,7 +128,7 @@ type Writer struct {
 
 // NewWriter returns a Writer to w.
 func NewWriter(w io.Writer) *Writer {
-	enc := json.NewEncoder(w)
+	enc := terminal.JSON(w)
 	enc.SetEscapeHTML(false)
 	return &Writer{enc}
 }

@@ -11,6 +11,12 @@ import (
 // is, such as bidirectional marks and C1 control characters, is escaped as JSON has it.
 func JSON(w io.Writer) *json.Encoder { return json.NewEncoder(jsonWriter{w}) }
 
+// MarshalJSON is json.Marshal with what JSON's encoder escapes.
+func MarshalJSON(v any) ([]byte, error) {
+	b, err := json.Marshal(v)
+	return SafeJSON(b), err
+}
+
 // jsonWriter relies on the encoder, which writes each value at once: no character is cut.
 type jsonWriter struct{ w io.Writer }
 

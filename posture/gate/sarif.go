@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/url"
@@ -10,11 +11,17 @@ import (
 	"github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif"
 
 	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/internal/terminal"
 )
 
 // SARIF writes r as SARIF 2.1.0. rules are those of the auditors that ran; version is the program's.
 func SARIF(w io.Writer, r *Result, rules []minewarden.Rule, version string) error {
-	return report(r, rules, version).PrettyWrite(w)
+	var b bytes.Buffer
+	if err := report(r, rules, version).PrettyWrite(&b); err != nil {
+		return err
+	}
+	_, err := w.Write(terminal.SafeJSON(b.Bytes()))
+	return err
 }
 
 func report(r *Result, rules []minewarden.Rule, version string) *sarif.Report {

@@ -1,7 +1,6 @@
 package score
 
 import (
-	"encoding/json"
 	"fmt"
 	"html/template"
 	"io"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/internal/terminal"
 )
 
 // A Report is what is said of the newest audits.
@@ -54,7 +54,7 @@ func NewReport(history []Record, now time.Time) Report {
 }
 
 // JSON writes the report as one line.
-func (r Report) JSON(w io.Writer) error { return json.NewEncoder(w).Encode(r) }
+func (r Report) JSON(w io.Writer) error { return terminal.JSON(w).Encode(r) }
 
 // Trend says how the score moved.
 func (t TargetSection) Trend() string {
