@@ -76,32 +76,17 @@ func summarize(lines []record) summary {
 // Recover seals what an agent left that was killed while it collected, marked as partial, lets go on what it held, and returns the
 // receipts of all. Call it before the first Do.
 func (r *Responder) Recover(ctx context.Context) ([]minewarden.Receipt, error) {
-	ids, err := r.journal.IDs()
-	if err != nil {
-		return nil, err
-	}
-	var receipts []minewarden.Receipt
-	var errs []error
-	for _, id := range ids {
-		if err := ctx.Err(); err != nil {
-			return receipts, errors.Join(append(errs, err)...)
-		}
-		lines, err := r.journal.Load(id)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
+	return r.journal.Receipts(ctx, func(id string, lines []record) (*minewarden.Receipt, error) {
 		s := summarize(lines)
-		if s.receipt == nil {
-			if s.receipt, err = r.mend(ctx, id, s); err != nil {
-				errs = append(errs, fmt.Errorf("mend action %s: %w", id, err))
-			}
-		}
 		if s.receipt != nil {
-			receipts = append(receipts, *s.receipt)
+			return s.receipt, nil
 		}
-	}
-	return receipts, errors.Join(errs...)
+		receipt, err := r.mend(ctx, id, s)
+		if err != nil {
+			err = fmt.Errorf("mend action %s: %w", id, err)
+		}
+		return receipt, err
+	})
 }
 
 func (r *Responder) mend(ctx context.Context, id string, s summary) (*minewarden.Receipt, error) {

@@ -348,32 +348,19 @@ func (o *outside) close() {
 
 // recover takes up what an agent left: what stands, and what is still to be released.
 func (o *outside) recover(ctx context.Context) ([]minewarden.Receipt, error) {
-	ids, err := o.r.journal.IDs()
-	if err != nil {
-		return nil, err
-	}
-	var receipts []minewarden.Receipt
-	var errs []error
-	for _, id := range ids {
-		if !o.owns(id) || ctx.Err() != nil {
-			continue
+	return o.r.journal.Receipts(ctx, func(id string, lines []record) (*minewarden.Receipt, error) {
+		if !o.owns(id) {
+			return nil, nil
 		}
-		receipt, err := o.mend(id)
-		if receipt != nil {
-			receipts = append(receipts, *receipt)
-		}
+		receipt, err := o.mend(id, lines)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("action %s: %w", id, err))
+			err = fmt.Errorf("action %s: %w", id, err)
 		}
-	}
-	return receipts, errors.Join(append(errs, ctx.Err())...)
+		return receipt, err
+	})
 }
 
-func (o *outside) mend(id string) (*minewarden.Receipt, error) {
-	lines, err := o.r.journal.Load(id)
-	if err != nil {
-		return nil, err
-	}
+func (o *outside) mend(id string, lines []record) (*minewarden.Receipt, error) {
 	s := summarize(lines)
 	switch {
 	case s.action == nil:

@@ -292,24 +292,15 @@ func (r *Responder) Recover(ctx context.Context) ([]minewarden.Receipt, error) {
 	outside, outsideErr := r.outside.recover(ctx)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	ids, err := r.journal.IDs()
-	if err != nil {
-		return outside, errors.Join(err, outsideErr)
-	}
-	errs := []error{outsideErr}
-	receipts := outside
-	for _, id := range ids {
-		if err := ctx.Err(); err != nil {
-			return receipts, errors.Join(append(errs, err)...)
-		}
+	inside, err := r.journal.Receipts(ctx, func(id string, lines []record) (*minewarden.Receipt, error) {
 		if r.outside.owns(id) {
-			continue
+			return nil, nil
 		}
-		receipt, err := r.mend(id)
-		if receipt != nil {
-			receipts = append(receipts, *receipt)
-		}
-		errs = append(errs, err)
+		return r.mend(id, lines)
+	})
+	receipts, errs := append(outside, inside...), []error{outsideErr, err}
+	if ctx.Err() != nil {
+		return receipts, errors.Join(errs...)
 	}
 	if r.active == nil {
 		errs = append(errs, r.sweep())

@@ -86,11 +86,7 @@ func (s *summary) interrupted(now time.Time, result string) *minewarden.Receipt 
 }
 
 // mend puts one action right, and returns its receipt. The caller holds mu.
-func (r *Responder) mend(id string) (*minewarden.Receipt, error) {
-	lines, err := r.journal.Load(id)
-	if err != nil {
-		return nil, err
-	}
+func (r *Responder) mend(id string, lines []record) (*minewarden.Receipt, error) {
 	s := summarize(lines)
 	boot, err := proc.Boot()
 	if err != nil {
@@ -153,19 +149,10 @@ func (r *Responder) restore(id string, s *summary, left time.Duration) error {
 
 // Records returns the receipts of actions that no incident asked for.
 func (r *Responder) Records(ctx context.Context) ([]minewarden.Receipt, error) {
-	ids, err := r.journal.IDs()
-	if err != nil {
-		return nil, err
-	}
-	var all []minewarden.Receipt
-	for _, id := range ids {
-		lines, err := r.journal.Load(id)
-		if err != nil {
-			return all, err
-		}
+	return r.journal.Receipts(ctx, func(_ string, lines []record) (*minewarden.Receipt, error) {
 		if s := summarize(lines); s.receipt != nil && s.action != nil && s.action.Incident == "" {
-			all = append(all, *s.receipt)
+			return s.receipt, nil
 		}
-	}
-	return all, ctx.Err()
+		return nil, nil
+	})
 }

@@ -78,26 +78,15 @@ func summarize(lines []record) summary {
 func (r *Responder) Recover(ctx context.Context) ([]minewarden.Receipt, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	ids, err := r.journal.IDs()
-	if err != nil {
-		return nil, err
-	}
 	boot, err := proc.Boot()
 	if err != nil {
 		return nil, err
 	}
-	var receipts []minewarden.Receipt
-	var errs []error
-	for _, id := range ids {
-		if err := ctx.Err(); err != nil {
-			return receipts, errors.Join(append(errs, err)...)
-		}
-		receipt, err := r.mend(id, boot)
-		if receipt != nil {
-			receipts = append(receipts, *receipt)
-		}
-		errs = append(errs, err)
+	receipts, err := r.journal.Receipts(ctx, func(id string, lines []record) (*minewarden.Receipt, error) { return r.mend(id, boot, lines) })
+	if ctx.Err() != nil {
+		return receipts, err
 	}
+	errs := []error{err}
 	if r.config.Persist { // pins of an action that has no receipt, or is over
 		if err := r.open(); err != nil {
 			errs = append(errs, err)
@@ -114,31 +103,16 @@ func (r *Responder) Recover(ctx context.Context) ([]minewarden.Receipt, error) {
 func (r *Responder) Records(ctx context.Context) ([]minewarden.Receipt, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	ids, err := r.journal.IDs()
-	if err != nil {
-		return nil, err
-	}
-	var all []minewarden.Receipt
-	var errs []error
-	for _, id := range ids {
-		lines, err := r.journal.Load(id)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
+	return r.journal.Receipts(ctx, func(_ string, lines []record) (*minewarden.Receipt, error) {
 		if s := summarize(lines); s.receipt != nil && s.receipt.Action.Incident == "" {
-			all = append(all, *s.receipt)
+			return s.receipt, nil
 		}
-	}
-	return all, errors.Join(append(errs, ctx.Err())...)
+		return nil, nil
+	})
 }
 
 // mend puts one action right, and returns its receipt.
-func (r *Responder) mend(id, boot string) (*minewarden.Receipt, error) {
-	lines, err := r.journal.Load(id)
-	if err != nil {
-		return nil, err
-	}
+func (r *Responder) mend(id, boot string, lines []record) (*minewarden.Receipt, error) {
 	s := summarize(lines)
 	now := r.now()
 	switch {

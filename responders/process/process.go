@@ -190,7 +190,7 @@ func (r *Responder) Do(ctx context.Context, a minewarden.Action) (minewarden.Rec
 	started := r.now()
 	entry, err := r.journal.Begin(a.ID, record{Phase: phaseIntent, At: started, Boot: boot, Action: &a})
 	if errors.Is(err, journal.ErrExists) {
-		return r.again(ctx, a)
+		return r.again(a)
 	}
 	if err != nil {
 		return minewarden.Receipt{}, fmt.Errorf("action %s: %w", a.ID, err)
@@ -216,15 +216,16 @@ func (r *Responder) Do(ctx context.Context, a minewarden.Action) (minewarden.Rec
 }
 
 // again answers an action that was begun before: with its receipt, if it has one.
-func (r *Responder) again(ctx context.Context, a minewarden.Action) (minewarden.Receipt, error) {
+func (r *Responder) again(a minewarden.Action) (minewarden.Receipt, error) {
 	lines, err := r.journal.Load(a.ID)
 	if err != nil {
 		return minewarden.Receipt{}, fmt.Errorf("action %s: %w", a.ID, err)
 	}
-	if s := summarize(lines); s.receipt != nil {
+	s := summarize(lines)
+	if s.receipt != nil {
 		return *s.receipt, nil
 	}
-	receipt, err := r.mend(ctx, a.ID, lines)
+	receipt, err := r.mend(a.ID, s)
 	if receipt == nil {
 		receipt = &minewarden.Receipt{Action: a}
 	}

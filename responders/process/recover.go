@@ -76,41 +76,20 @@ func summarize(lines []record) summary {
 func (r *Responder) Recover(ctx context.Context) ([]minewarden.Receipt, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	ids, err := r.journal.IDs()
-	if err != nil {
-		return nil, err
-	}
-	var receipts []minewarden.Receipt
-	var errs []error
-	for _, id := range ids {
-		if err := ctx.Err(); err != nil {
-			return receipts, errors.Join(append(errs, err)...)
-		}
-		lines, err := r.journal.Load(id)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
+	return r.journal.Receipts(ctx, func(id string, lines []record) (*minewarden.Receipt, error) {
 		s := summarize(lines)
-		if s.receipt != nil {
-			receipts = append(receipts, *s.receipt)
-			if (s.undone || s.receipt.Action.Op == Kill) && r.now().Sub(s.last) > keep {
-				errs = append(errs, r.journal.Remove(id))
-			}
-			continue
+		if s.receipt == nil {
+			return r.mend(id, s)
 		}
-		receipt, err := r.mend(ctx, id, lines)
-		if receipt != nil {
-			receipts = append(receipts, *receipt)
+		if (s.undone || s.receipt.Action.Op == Kill) && r.now().Sub(s.last) > keep {
+			return s.receipt, r.journal.Remove(id)
 		}
-		errs = append(errs, err)
-	}
-	return receipts, errors.Join(errs...)
+		return s.receipt, nil
+	})
 }
 
 // mend ends an action that has no receipt.
-func (r *Responder) mend(_ context.Context, id string, lines []record) (*minewarden.Receipt, error) {
-	s := summarize(lines)
+func (r *Responder) mend(id string, s summary) (*minewarden.Receipt, error) {
 	if s.action == nil { // killed before its first line was whole: nothing was touched
 		if err := r.journal.Remove(id); err != nil {
 			return nil, fmt.Errorf("mend action %s: %w", id, err)

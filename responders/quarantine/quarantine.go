@@ -163,7 +163,7 @@ func (r *Responder) Do(ctx context.Context, a minewarden.Action) (minewarden.Rec
 		}
 		s := summarize(lines)
 		if s.receipt == nil {
-			if s, err = r.mend(ctx, a.ID, lines); err != nil {
+			if s, err = r.mend(ctx, a.ID, s); err != nil {
 				return minewarden.Receipt{Action: a}, err
 			}
 		}

@@ -89,34 +89,18 @@ func (r *Responder) List() ([]Item, error) {
 func (r *Responder) Recover(ctx context.Context) ([]minewarden.Receipt, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	ids, err := r.journal.IDs()
-	if err != nil {
-		return nil, err
-	}
-	var receipts []minewarden.Receipt
-	var errs []error
-	for _, id := range ids {
-		lines, err := r.journal.Load(id)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
+	return r.journal.Receipts(ctx, func(id string, lines []record) (*minewarden.Receipt, error) {
 		s := summarize(lines)
+		var err error
 		if s.receipt == nil {
-			if s, err = r.mend(ctx, id, lines); err != nil {
-				errs = append(errs, err)
-			}
+			s, err = r.mend(ctx, id, s)
 		}
-		if s.receipt != nil {
-			receipts = append(receipts, *s.receipt)
-		}
-	}
-	return receipts, errors.Join(errs...)
+		return s.receipt, err
+	})
 }
 
 // mend ends an action that has no receipt: once a verified copy is there it goes on, else it never was.
-func (r *Responder) mend(ctx context.Context, id string, lines []record) (summary, error) {
-	s := summarize(lines)
+func (r *Responder) mend(ctx context.Context, id string, s summary) (summary, error) {
 	fail := func(err error) (summary, error) { return s, fmt.Errorf("mend action %s: %w", id, err) }
 	if s.action == nil {
 		return s, r.journal.Remove(id)

@@ -73,32 +73,14 @@ func summarize(lines []record) summary {
 func (r *Responder) Recover(ctx context.Context) ([]minewarden.Receipt, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	ids, err := r.journal.IDs()
-	if err != nil {
-		return nil, err
-	}
-	var receipts []minewarden.Receipt
-	var errs []error
-	for _, id := range ids {
-		if err := ctx.Err(); err != nil {
-			return receipts, errors.Join(append(errs, err)...)
-		}
-		lines, err := r.journal.Load(id)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
+	return r.journal.Receipts(ctx, func(id string, lines []record) (*minewarden.Receipt, error) {
 		s := summarize(lines)
+		var err error
 		if s.receipt == nil {
-			if s, err = r.mend(id, s); err != nil {
-				errs = append(errs, err)
-			}
+			s, err = r.mend(id, s)
 		}
-		if s.receipt != nil {
-			receipts = append(receipts, *s.receipt)
-		}
-	}
-	return receipts, errors.Join(errs...)
+		return s.receipt, err
+	})
 }
 
 // mend ends a restore that has no receipt: one whose file got its name is done, any other never was.

@@ -5,6 +5,7 @@ package journal
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/minewarden/minewarden"
 )
 
 const (
@@ -160,6 +163,31 @@ func (j Journal[T]) IDs() ([]string, error) {
 		}
 	}
 	return ids, nil
+}
+
+// Receipts returns those that of makes of each entry's lines; nil is none. An entry that fails does not keep the others from their turn.
+func (j Journal[T]) Receipts(ctx context.Context, of func(id string, lines []T) (*minewarden.Receipt, error)) ([]minewarden.Receipt, error) {
+	ids, err := j.IDs()
+	if err != nil {
+		return nil, err
+	}
+	var receipts []minewarden.Receipt
+	var errs []error
+	for _, id := range ids {
+		if err := ctx.Err(); err != nil {
+			return receipts, errors.Join(append(errs, err)...)
+		}
+		var receipt *minewarden.Receipt
+		lines, err := j.Load(id)
+		if err == nil {
+			receipt, err = of(id, lines)
+		}
+		if receipt != nil {
+			receipts = append(receipts, *receipt)
+		}
+		errs = append(errs, err)
+	}
+	return receipts, errors.Join(errs...)
 }
 
 // SyncDir makes new and removed names in dir last.

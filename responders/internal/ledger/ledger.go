@@ -232,57 +232,40 @@ func (b *Book) Undo(ctx context.Context, r minewarden.Receipt, w Work) error {
 func (b *Book) Recover(ctx context.Context, work func(a *minewarden.Action) (Work, error)) ([]minewarden.Receipt, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	ids, err := b.journal().IDs()
-	if err != nil {
-		return nil, err
-	}
-	var out []minewarden.Receipt
-	var errs []error
-	for _, id := range ids {
-		s, err := b.load(id)
-		if err == nil && s.action == nil {
+	return b.journal().Receipts(ctx, func(id string, lines []line) (*minewarden.Receipt, error) {
+		s := summarize(lines)
+		var err error
+		switch {
+		case s.action == nil:
 			err = b.journal().Remove(id)
-		}
-		if err == nil && s.action != nil && s.receipt == nil {
+		case s.receipt == nil:
 			var w Work
 			if w, err = work(s.action); err == nil {
 				s, err = b.mend(ctx, id, s, w)
 			}
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("mend action %s: %w", id, err))
-			continue
+			return nil, fmt.Errorf("mend action %s: %w", id, err)
 		}
-		if s.receipt != nil {
-			out = append(out, *s.receipt)
-		}
-	}
-	return out, errors.Join(errs...)
+		return s.receipt, nil
+	})
 }
 
 // Records returns the receipts of actions that no incident asked for, the oldest first.
 func (b *Book) Records() ([]minewarden.Receipt, error) {
-	ids, err := b.journal().IDs()
-	if err != nil {
-		return nil, err
-	}
-	var out []minewarden.Receipt
-	var errs []error
-	for _, id := range ids {
-		s, err := b.load(id)
-		if err != nil {
-			errs = append(errs, err)
-		} else if s.receipt != nil && s.receipt.Action.Incident == "" {
-			out = append(out, *s.receipt)
+	out, err := b.journal().Receipts(context.Background(), func(_ string, lines []line) (*minewarden.Receipt, error) {
+		if s := summarize(lines); s.receipt != nil && s.receipt.Action.Incident == "" {
+			return s.receipt, nil
 		}
-	}
+		return nil, nil
+	})
 	slices.SortFunc(out, func(x, y minewarden.Receipt) int {
 		if c := x.Done.Compare(y.Done); c != 0 {
 			return c
 		}
 		return strings.Compare(x.Action.ID, y.Action.ID)
 	})
-	return out, errors.Join(errs...)
+	return out, err
 }
 
 // mend ends an action that has no receipt.
