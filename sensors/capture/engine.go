@@ -266,6 +266,7 @@ func (e *engine) release(f *flow) {
 	if c.web != nil {
 		for s := range c.web.half {
 			e.dropBody(&c.web.half[s])
+			e.dropFrames(&c.web.half[s].frame)
 		}
 		e.reuse.giveWeb(c.web)
 	}

@@ -82,6 +82,8 @@ func FuzzPacket(f *testing.F) {
 func FuzzTalk(f *testing.F) {
 	f.Add([]byte("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"a\":\r\n0\r\n\r\n"), []byte("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 9\r\n\r\n\x1f\x8b\x08\x00\x00\x00\x00\x00\x00"), uint64(0), uint8(200))
 	f.Add([]byte("GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n\x81\x85\x01\x02\x03\x04hello"), []byte("HTTP/1.1 101 x\r\nUpgrade: websocket\r\n\r\n\x81\x02{}"), uint64(0x10), uint8(7))
+	f.Add([]byte("GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n"), []byte("HTTP/1.1 101 x\r\nUpgrade: websocket\r\n\r\n\xc1\x05\xab\xae\x05\x00\x00\xc1\x02\x02\x00"), uint64(0), uint8(7))
+	f.Add([]byte(prefaceHTTP2+http2Frame(4, 0, 0, "")+http2Frame(0, 9, 1, "\x03{}abc")), []byte(http2Frame(0, 0, 1, "{")+http2Frame(0, 1, 1, "}")), uint64(0), uint8(9))
 	f.Add([]byte("\x05\x01\x00\x05\x01\x00\x03\x01a\x00\x50{\"id\":1}"), []byte("\x05\x00\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00{}"), uint64(3), uint8(3))
 	f.Add([]byte("CONNECT a:1 HTTP/1.1\r\n\r\n"+login), []byte("HTTP/1.1 200 OK\r\n\r\n"+login), uint64(0), uint8(255))
 	f.Add([]byte("\x16\x03\x01\x00\x2f\x01\x00\x00\x2b\x03\x03"+string(make([]byte, 40))), []byte("\x16\x03\x03\x00\x04\x02\x00\x00\x00\x17\x03\x03\x00\x01a"), uint64(1), uint8(20))

@@ -40,6 +40,7 @@ type webHalf struct {
 	left   int64 // of the body or the chunk
 	body   body
 	frame  frameState
+	framed framed
 	resync bool
 }
 
@@ -108,7 +109,9 @@ func (e *engine) http(f *flow, c *conn, s int, b []byte) {
 		}
 	}
 	if len(b) > 0 { // after a CONNECT or an upgrade
+		off := h.off
 		e.deliver(f, c, s, b)
+		h.off = off // whoever called counts them
 	}
 }
 
@@ -180,10 +183,13 @@ func (e *engine) framing(f *flow, c *conn, s int, d *minewarden.HTTP, chunked bo
 		}
 		switch {
 		case d.Status == 101:
-			if d.Upgrade == "websocket" {
+			switch d.Upgrade {
+			case "websocket":
 				c.app, f.app = appWebSocket, appWebSocket
 				c.web.half[0].frame, c.web.half[1].frame = frameState{}, frameState{}
-			} else {
+			case "h2c":
+				c.app, f.app = appHTTP2, appHTTP2
+			default:
 				f.flags |= flowDeaf
 			}
 			return

@@ -19,6 +19,10 @@ func (e *engine) httpHead(f *flow, c *conn, s int, b []byte) []byte {
 		}
 		head = b
 	}
+	if len(head) > 0 && head[0] == '{' { // a conversation that only begins as HTTP
+		c.app, f.app = appJSON, appJSON
+		return head
+	}
 	if had > 0 {
 		if !e.gather(h, b, maxHead+len(b)) {
 			w.resync = true

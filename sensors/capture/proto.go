@@ -64,7 +64,7 @@ func (e *engine) deliver(f *flow, c *conn, s int, b []byte) {
 	case appSOCKS:
 		e.socks(f, c, s, b)
 	case appHTTP2:
-		f.flags |= flowDeaf
+		e.http2(f, c, s, b)
 	default:
 		e.plain(f, c, s, b)
 	}
@@ -126,11 +126,11 @@ func identify(b []byte, client, port53, joined bool) (a app, sure bool) {
 		return appHTTP, true
 	case bytes.HasPrefix(b, []byte("PRI * HT")):
 		return appHTTP2, true
-	case client && len(b) >= 3 && b[0] == 5 && b[1] >= 1 && len(b) == 2+int(b[1]):
+	case client && beginsSOCKS(b):
 		return appSOCKS, true
-	case client && len(b) >= 9 && b[0] == 4 && (b[1] == 1 || b[1] == 2) && b[len(b)-1] == 0 && len(b) < 600:
-		return appSOCKS, true
-	case port53 && len(b) >= 4 && int(be16(b)) >= 12:
+	case joined && isFrame(b):
+		return appWebSocket, true
+	case port53 && len(b) >= 4 && int(be16(b)) >= 12 && !isText(b): // a message that begins like text would be of more than 8 KiB
 		return appDNS, true
 	}
 	t := bytes.TrimLeft(b, " \t\r\n")
@@ -140,12 +140,19 @@ func identify(b []byte, client, port53, joined bool) (a app, sure bool) {
 	if joined && bytes.Contains(b, []byte(`"`)) && (bytes.Contains(b, []byte(`":`)) || bytes.Contains(b, []byte("\n{\""))) {
 		return appJSON, true
 	}
-	for _, x := range b[:min(len(b), 32)] {
-		if x < ' ' && x != '\t' && x != '\r' && x != '\n' || x == 0x7f {
-			return appBinary, false
-		}
+	if !isText(b) {
+		return appBinary, false
 	}
 	return appText, false
+}
+
+func isText(b []byte) bool {
+	for _, x := range b[:min(len(b), 32)] {
+		if x < ' ' && x != '\t' && x != '\r' && x != '\n' || x == 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 var methods = [...]string{"GET ", "POST ", "HEAD ", "PUT ", "CONNECT ", "OPTIONS ", "DELETE ", "PATCH ", "TRACE "}

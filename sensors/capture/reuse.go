@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"compress/zlib"
 	"io"
+	"strings"
 )
 
 // Bounds of memory that is kept for the next use.
@@ -96,6 +97,30 @@ func (r *reuse) unpack(out []byte, how byte, b []byte, limit int) ([]byte, error
 			if len(out) > 0 || err == io.EOF {
 				break
 			}
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+// inflate appends to out at most limit bytes of what a compressed WebSocket message unpacks to. Its end is left out on the wire.
+func (r *reuse) inflate(out, b, window []byte, limit int) ([]byte, error) {
+	const end = "\x00\x00\xff\xff\x01\x00\x00\xff\xff" // of the message, and of all
+	from := io.MultiReader(bytes.NewReader(b), strings.NewReader(end))
+	if r.flate == nil {
+		r.flate = flate.NewReader(from)
+	}
+	if err := r.flate.(flate.Resetter).Reset(from, window); err != nil {
+		return out, err
+	}
+	for len(out) < limit {
+		if len(out) == cap(out) {
+			out = append(out, 0)[:len(out)]
+		}
+		n, err := r.flate.Read(out[len(out):min(cap(out), limit)])
+		if out = out[:len(out)+n]; err == io.EOF {
+			break
+		} else if err != nil {
 			return out, err
 		}
 	}

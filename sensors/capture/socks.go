@@ -23,6 +23,31 @@ type socksState struct {
 	login bool // the server asked for a name and password
 }
 
+// beginsSOCKS says that b is how a client of SOCKS 4 or 5 begins: alone, or with what some send without waiting for the proxy.
+func beginsSOCKS(b []byte) bool {
+	if len(b) < 3 {
+		return false
+	}
+	switch n := 2 + int(b[1]); b[0] {
+	case 5:
+		if b[1] == 0 || len(b) < n {
+			return false
+		}
+		rest := b[n:]
+		return len(rest) == 0 || len(rest) >= 4 && rest[0] == 5 && rest[1] >= 1 && rest[1] <= 3 && rest[2] == 0 && rest[3] >= 1 && rest[3] <= 4
+	case 4:
+		if b[1] != 1 && b[1] != 2 || len(b) < 9 {
+			return false
+		}
+		if b[len(b)-1] == 0 && len(b) < 600 {
+			return true
+		}
+		user := bytes.IndexByte(b[8:min(len(b), 600)], 0)
+		return user >= 0 && isText(b[8:8+user]) && b[4]|b[5]|b[6]|b[7] != 0
+	}
+	return false
+}
+
 // socks takes the steps of SOCKS 4 and 5 until the way is open; then the flow is looked at anew.
 func (e *engine) socks(f *flow, c *conn, s int, b []byte) {
 	h, st := &c.half[s], &c.socks
