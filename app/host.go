@@ -15,18 +15,39 @@ import (
 type thisHost struct {
 	cgroups  *host.Cgroups
 	packages *host.Packages
+	v1       bool // there are v1 hierarchies beside v2, or alone
 }
 
 func newThisHost() *thisHost {
 	root := os.DirFS("/")
-	return &thisHost{host.NewCgroups(root, time.Now), host.NewPackages(root)}
+	return &thisHost{host.NewCgroups(root, time.Now), host.NewPackages(root), hasV1("/proc/self/cgroup")}
+}
+
+// hasV1 reports whether the kernel lists any hierarchy but that of v2.
+func hasV1(file string) bool {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return false
+	}
+	for line := range bytes.Lines(b) {
+		if !bytes.HasPrefix(line, []byte("0::")) {
+			return true
+		}
+	}
+	return false
 }
 
 // Container implements pipeline.Host.
 func (h *thisHost) Container(cgroup string) minewarden.Container { return host.ContainerOf(cgroup) }
 
-// CgroupPath implements pipeline.Host.
-func (h *thisHost) CgroupPath(id uint64) string { return h.cgroups.Path(id) }
+// CgroupPath implements pipeline.Host. Where there are v1 hierarchies, runtimes put a container into these and leave it at the
+// root or at their own place of v2: only the process itself tells.
+func (h *thisHost) CgroupPath(id uint64) string {
+	if h.v1 {
+		return ""
+	}
+	return h.cgroups.Path(id)
+}
 
 // CgroupOf implements pipeline.Host: the tree of cgroups is not walked for each new one, and a v1 host has no ids.
 func (h *thisHost) CgroupOf(key minewarden.ProcessKey) string {

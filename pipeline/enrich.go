@@ -61,7 +61,8 @@ func (p *Pipeline) known(key minewarden.ProcessKey, told *minewarden.Process) *m
 		c.Container = p.container(c.Cgroup)
 	}
 	if key.Start != 0 {
-		p.tree.put(&c, true)
+		// Of whom nothing is told but the pid, the program is told later: it must not become its own ancestor.
+		p.tree.put(&c, c.Name != "" || c.Exe != "")
 	}
 	return &c
 }
@@ -77,11 +78,27 @@ func (p *Pipeline) enrichExec(key minewarden.ProcessKey, x *minewarden.Exec) min
 			x.Cgroup = p.opt.Host.CgroupOf(key)
 		}
 	}
+	if x.Cgroup == "" { // it ended already: it was where its parent is
+		if parent := p.forker(key, x); parent != nil {
+			x.Cgroup = parent.Cgroup
+		}
+	}
 	c := p.container(x.Cgroup)
 	if x.Package == "" && x.Exe != "" && !x.Memfd && !x.Deleted && c == (minewarden.Container{}) {
 		x.Package = p.opt.Host.Owner(x.Exe, x.Inode)
 	}
 	return c
+}
+
+// forker returns the program that the process ran before this exec, or else who forked it; nil where neither is known.
+func (p *Pipeline) forker(key minewarden.ProcessKey, x *minewarden.Exec) *minewarden.Process {
+	if before := p.tree.find(key); before != nil {
+		return before
+	}
+	if x.Parent.PID == 0 {
+		return nil
+	}
+	return p.tree.find(x.Parent)
 }
 
 func (p *Pipeline) container(cgroup string) minewarden.Container {

@@ -52,3 +52,23 @@ func TestContainerOfUnknownCgroup(t *testing.T) {
 		t.Errorf("%d events, want 3", len(d.seen))
 	}
 }
+
+// A process that ended before anybody asked is where its parent is.
+func TestContainerOfEndedProcess(t *testing.T) {
+	d := new(spy)
+	p := pipeline.New(pipeline.Options{Host: lateHost{map[minewarden.ProcessKey]string{key(2): "/docker/one"}}, Detectors: []minewarden.Detector{d}})
+	for pid := int32(2); pid < 4; pid++ {
+		ev := exec(t0, pid, pid-1, "server")
+		ev.Data.(*minewarden.Exec).CgroupID = 99 //nolint:forcetypeassert // exec makes it
+		p.Observe(ev)
+	}
+	p.Observe(fork(t0, 3, 4))
+	ev := exec(t0, 4, 3, "child")
+	ev.Data.(*minewarden.Exec).CgroupID = 99 //nolint:forcetypeassert // exec makes it
+	p.Observe(ev)
+	for _, ev := range d.seen {
+		if got := ev.Process.Container.ID; got != "one" {
+			t.Errorf("%s of process %d is in container %q, want one", ev.Data.Kind(), ev.Process.Key.PID, got)
+		}
+	}
+}

@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/pipeline"
 )
@@ -273,5 +275,60 @@ func TestFlowsCarryTheirProcess(t *testing.T) {
 		if (got != nil) != tt.want || (tt.want && got.Name != "xmrig") {
 			t.Errorf("%s: process %+v, want one: %t", tt.name, got, tt.want)
 		}
+	}
+}
+
+func write(at time.Time, k minewarden.ProcessKey, path string) minewarden.Event {
+	return minewarden.Event{Time: at, Process: &minewarden.Process{Key: k}, Data: &minewarden.Write{Op: "write", Path: path}}
+}
+
+// The sensor of files may tell of a write before the sensor of processes tells who wrote.
+func TestWriterIsToldLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ended := minewarden.ProcessKey{PID: 11} // when the sensor looked
+		src := source{func(ctx context.Context, emit minewarden.Emit) error {
+			emit(exec(time.Now(), 10, 0, "nginx"))
+			emit(write(time.Now(), key(12), "/1"))
+			emit(write(time.Now(), ended, "/2"))
+			emit(write(time.Now(), key(13), "/3"))
+			time.Sleep(100 * time.Millisecond)
+			emit(exec(time.Now(), 11, 10, "sh"))
+			emit(exec(time.Now(), 12, 10, "dash"))
+			<-ctx.Done()
+			return nil
+		}}
+		s := &spy{}
+		p := pipeline.New(pipeline.Options{Detectors: []minewarden.Detector{s}})
+		r := pipeline.NewRunner(p, slog.New(slog.DiscardHandler), time.Now, []minewarden.Sensor{src})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { r.Run(ctx); close(done) }()
+		time.Sleep(time.Second)
+		cancel()
+		<-done
+		got := map[string]string{}
+		order := ""
+		for _, ev := range s.seen {
+			if w, ok := ev.Data.(*minewarden.Write); ok {
+				got[w.Path] = ev.Process.Lineage()
+				order += w.Path
+			}
+		}
+		want := map[string]string{"/1": "nginx > dash", "/2": "nginx > sh", "/3": ""}
+		if diff := cmp.Diff(want, got); diff != "" || order != "/1/2/3" {
+			t.Errorf("writers in order %s (-want +got):\n%s", order, diff)
+		}
+	})
+}
+
+// A process of which only the pid was told keeps its parent when its program is told.
+func TestStubKeepsItsParent(t *testing.T) {
+	s := &spy{}
+	p := pipeline.New(pipeline.Options{Detectors: []minewarden.Detector{s}})
+	p.Observe(exec(t0, 10, 0, "nginx"))
+	p.Observe(write(t0, key(11), "/etc/rc.local"))
+	p.Observe(exec(t0, 11, 10, "sh"))
+	if got := s.seen[2].Process.Lineage(); got != "nginx > sh" {
+		t.Errorf("lineage %q, want nginx > sh", got)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/internal/beat"
 )
 
 const (
@@ -30,6 +31,7 @@ type Runner struct {
 	sensors []*sensorState
 	once    []minewarden.Sensor
 	onceEnd chan struct{} // closed when all of once have ended
+	early   *early
 	health  atomic.Pointer[Health]
 }
 
@@ -76,7 +78,7 @@ type DetectorHealth struct {
 
 // NewRunner returns a Runner for pipe.
 func NewRunner(pipe *Pipeline, log *slog.Logger, now func() time.Time, sensors []minewarden.Sensor) *Runner {
-	r := &Runner{pipe: pipe, log: log, now: now, queue: make(chan item, queueLen), onceEnd: make(chan struct{})}
+	r := &Runner{pipe: pipe, log: log, now: now, queue: make(chan item, queueLen), onceEnd: make(chan struct{}), early: newEarly()}
 	for _, s := range sensors {
 		r.sensors = append(r.sensors, &sensorState{sensor: s, name: s.Info().Name, state: "waiting"})
 	}
@@ -122,13 +124,14 @@ func (r *Runner) Run(ctx context.Context) {
 	sensors.Go(func() { r.runOnce(ctx) })
 	done := make(chan struct{})
 	go func() { sensors.Wait(); close(done) }()
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTimer(beat.Next(time.Now(), time.Second))
 	defer tick.Stop()
 	for {
 		select {
 		case it := <-r.queue:
 			r.one(it)
 		case <-tick.C:
+			tick.Reset(beat.Next(time.Now(), time.Second))
 			r.second()
 		case <-done:
 			for {
@@ -136,6 +139,7 @@ func (r *Runner) Run(ctx context.Context) {
 				case it := <-r.queue:
 					r.one(it)
 				default:
+					r.release(r.now(), true)
 					r.second()
 					return
 				}
@@ -152,7 +156,16 @@ func (r *Runner) one(it item) {
 	if it.from != nil {
 		it.ev.Sensor = it.from.name
 	}
+	if waits := len(r.early.items) > 0; r.pipe.early(&it.ev) || waits && it.ev.Data != nil && it.ev.Data.Kind() == minewarden.KindWrite {
+		if first, full := r.early.hold(it, r.now()); full {
+			r.pipe.Observe(first.ev)
+		}
+		return
+	}
 	r.pipe.Observe(it.ev)
+	if len(r.early.items) > 0 && it.ev.Data != nil && it.ev.Data.Kind() == minewarden.KindExec {
+		r.release(r.now(), false)
+	}
 }
 
 // second tells the pipeline that time passed and what was dropped, and publishes the health.
