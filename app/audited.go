@@ -23,6 +23,7 @@ const (
 	auditTime  = 5 * time.Minute
 	checksFor  = 15 * time.Minute // how long the checks of an audit serve for repairs
 	maxHistory = 366
+	hostTarget = "host" // as records name this machine
 )
 
 // A postureDesk audits this host for the console.
@@ -127,7 +128,7 @@ func postureOf(history []score.Record) *console.PostureResult {
 			r.Checks = append(r.Checks, console.PostureCheck{
 				ID: it.Rule, Title: it.Title, Severity: it.Severity, Status: it.Status, Passed: it.Status == minewarden.StatusPass, Target: rec.Target, Product: rec.Product,
 				Subject: it.Subject, Evidence: it.Proof, Why: it.Why, Advice: it.Advice, Repair: it.Repair, References: append([]string{}, it.References...),
-				Fixable: failed && it.Repair != "" && rec.Target == "host",
+				Fixable: failed && len(it.Files) > 0 && rec.Target == hostTarget,
 			})
 		}
 	}
@@ -187,7 +188,7 @@ func (p *postureDesk) audit() ([]minewarden.Check, []score.Record, error) {
 	defer cancel()
 	var checks []minewarden.Check
 	var records []score.Record
-	target := minewarden.Target{Kind: minewarden.TargetHost, Name: "host", Root: os.DirFS("/")}
+	target := minewarden.Target{Kind: minewarden.TargetHost, Name: hostTarget, Root: os.DirFS("/")}
 	for _, n := range audits.All() {
 		a, err := n.New(minewarden.Env{Now: time.Now, Root: target.Root, Log: p.log.With("audit", n.Name)})
 		if err != nil {
@@ -209,7 +210,23 @@ func (p *postureDesk) audit() ([]minewarden.Check, []score.Record, error) {
 			}
 		}
 	}
+	repairable(records, repair.Actions("/", checks, false, time.Now()))
 	return checks, records, nil
+}
+
+// repairable takes the files out of what records say that no repair could be planned for.
+func repairable(records []score.Record, planned []repair.File) {
+	able := map[string]bool{}
+	for _, f := range planned {
+		able[f.Path] = f.Err == nil && f.Diff != ""
+	}
+	for _, r := range records {
+		for i := range r.Items {
+			if slices.ContainsFunc(r.Items[i].Files, func(path string) bool { return !able[path] }) {
+				r.Items[i].Files = nil
+			}
+		}
+	}
 }
 
 // Repairs implements console.Posture. Where the last audit is not recent it audits first.

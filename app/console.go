@@ -64,6 +64,7 @@ func newFront(ctx context.Context, a *Agent) (*front, error) {
 			return nil, errors.Join(err, f.close())
 		}
 	}
+	o.At = f.base()
 	f.server = console.New(o)
 	return f, nil
 }
@@ -133,16 +134,33 @@ func (f *front) told(err error) {
 	}
 }
 
+// base is where the console is; empty: none is served.
+func (f *front) base() string {
+	if f.listener == nil {
+		return ""
+	}
+	return ConsoleBase(f.listener.Addr().String())
+}
+
+// ConsoleBase is the console's URL on an address. It has a name where it can: a passkey belongs to a name, and no browser gives one to
+// an address.
+func ConsoleBase(listen string) string {
+	addr, err := netip.ParseAddrPort(listen)
+	switch {
+	case listen == config.Off || err != nil:
+		return ""
+	case addr.Addr().IsLoopback() || addr.Addr().IsUnspecified():
+		return fmt.Sprintf("https://localhost:%d", addr.Port())
+	}
+	return "https://" + addr.String()
+}
+
 // announce says where the console is, and lets the first admin in.
 func (f *front) announce(ctx context.Context) {
 	if f.a.notice.Console == nil {
 		return
 	}
-	base := "https://" + f.listener.Addr().String()
-	// A passkey belongs to a name, and no browser gives one to an address.
-	if addr, err := netip.ParseAddrPort(f.listener.Addr().String()); err == nil && (addr.Addr().IsUnspecified() || addr.Addr().IsLoopback()) {
-		base = fmt.Sprintf("https://localhost:%d", addr.Port())
-	}
+	base := f.base()
 	link, first, err := f.accounts.FirstLink(ctx, account.By{Who: "minewarden", Via: "agent"})
 	if err != nil {
 		f.a.log.Error("no login link could be made", "error", err)

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,8 +28,8 @@ type running struct {
 	t    *testing.T
 }
 
-// consoleAgent runs an agent that sees no more than processes, on incidents that are there already.
-func consoleAgent(t *testing.T, n int) *running {
+// consoleAgent runs an agent that sees no more than processes, and what the sensors of more see, on incidents that are there already.
+func consoleAgent(t *testing.T, n int, more ...string) *running {
 	t.Helper()
 	r := &running{data: t.TempDir(), t: t}
 	page := make(chan string, 1)
@@ -48,7 +49,7 @@ func consoleAgent(t *testing.T, n int) *running {
 	cfg.Listen = "127.0.0.1:0"
 	cfg.Disable = nil
 	for name := range app.Known() {
-		if strings.HasPrefix(name, "sensors/") && name != "sensors/procfs" {
+		if strings.HasPrefix(name, "sensors/") && name != "sensors/procfs" && !slices.Contains(more, name) {
 			cfg.Disable = append(cfg.Disable, name)
 		}
 	}

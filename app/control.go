@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -52,6 +53,9 @@ func OpenWork(ctx context.Context, cfg *config.Config, log *slog.Logger) (Work, 
 		w, err := openBare(ctx, cfg, log, err)
 		return w, func() error { return nil }, err
 	}
+	if errors.Is(err, syscall.EROFS) || errors.Is(err, fs.ErrPermission) {
+		return openCopy(ctx, cfg, log, err)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -73,8 +77,26 @@ func listenControl(data string) (net.Listener, error) {
 	return l, nil
 }
 
-// RunningHealth asks the agent of the data directory how it is.
-func RunningHealth(ctx context.Context, data string) ([]Check, error) {
+// RunningConsole asks the agent of the data directory where its console is.
+func RunningConsole(ctx context.Context, data string) (string, error) {
+	r := newClient(data)
+	if !r.alive() {
+		return "", fmt.Errorf("none is running with its data in %s", data)
+	}
+	var o struct{ Console string }
+	err := r.get(ctx, "/overview", nil, &o)
+	return o.Console, err
+}
+
+// extra are sensors of logs, which many machines do not have: one that is off is broken only where the configuration asks for it.
+var extra = [...]string{"journal", "logfile", "syslog"}
+
+func asked(cfg *config.Config, sensor string) bool {
+	return !slices.Contains(extra[:], sensor) || slices.Contains(cfg.Sections(), "sensors/"+sensor)
+}
+
+// RunningHealth asks the agent of the data directory how it is. What cfg asks for and is off is a fault.
+func RunningHealth(ctx context.Context, cfg *config.Config, data string) ([]Check, error) {
 	r := newClient(data)
 	if !r.alive() {
 		return nil, fmt.Errorf("none is running with its data in %s", data)
@@ -86,6 +108,7 @@ func RunningHealth(ctx context.Context, data string) ([]Check, error) {
 	var checks []Check
 	for _, x := range s.Items {
 		c := Check{Name: "running sensor " + x.Name, OK: x.State == "running" && x.Dropped == 0, Detail: fmt.Sprintf("%s, %d events", x.State, x.Events)}
+		c.Warning = x.State == "unsupported" && x.Dropped == 0 && !asked(cfg, x.Name)
 		if x.Reason != "" {
 			c.Detail += ": " + x.Reason
 		}

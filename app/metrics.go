@@ -171,6 +171,9 @@ func (d reportDesk) Report(ctx context.Context, id, kind string) (reports.Report
 	if err != nil {
 		return nil, err
 	}
+	if err := d.a.books.reported(ctx, id, kind); err != nil {
+		return nil, err
+	}
 	if kind == "review" {
 		return reports.NewReview(&inc, env), nil
 	}

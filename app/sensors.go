@@ -54,15 +54,19 @@ func kernelReportsProcesses() bool {
 
 // A Check is one thing that doctor looked at.
 type Check struct {
-	Name   string `json:"name"`
-	OK     bool   `json:"ok"`
-	Detail string `json:"detail,omitempty"` // what is not seen because of it, and why
+	Name string `json:"name"`
+	OK   bool   `json:"ok"`
+	// Warning says that what is not OK is less than there could be, and not broken: nobody asked for it.
+	Warning bool   `json:"warning,omitempty"`
+	Detail  string `json:"detail,omitempty"` // what is not seen because of it, and why
 }
 
 // Doctor says what this host lets minewarden see, and what not. It changes nothing.
 func Doctor(cfg *config.Config, log *slog.Logger) ([]Check, error) {
 	var checks []Check
-	add := func(name string, ok bool, detail string) { checks = append(checks, Check{name, ok, detail}) }
+	add := func(name string, ok bool, detail string) {
+		checks = append(checks, Check{Name: name, OK: ok, Detail: detail})
+	}
 	add("kernel "+kernelRelease()+" on "+runtime.GOARCH, true, "")
 	if os.Geteuid() == 0 {
 		add("root", true, "")

@@ -40,6 +40,8 @@ type Deadline struct {
 	What     string    `json:"what"` // isolated, report, review; of a run's step: "step RUN/STEP"
 	Due      time.Time `json:"due"`
 	State    string    `json:"state" enum:"running,missed,met,late,dropped" doc:"late: met after it was due; dropped: it was a false positive"`
+	Met      time.Time `json:"met,omitzero"`
+	By       string    `json:"by,omitempty" doc:"who met it"`
 }
 
 // Filter are the parameters that select incidents or findings.
@@ -110,6 +112,18 @@ func (s *Server) incidents() {
 		}
 		rows, next := cut(rows, q.Limit, func(r *minewarden.IncidentRow) string { return r.Cursor() })
 		return &answer[list[incidentRow]]{Body: list[incidentRow]{Items: s.rows(ctx, rows), Next: next}}, nil
+	})
+	huma.Register(s.api, read("/incidents/{id}/deadlines", "deadlines", "The deadlines of an incident, the next first"), func(ctx context.Context, in *IncidentID) (*answer[list[Deadline]], error) {
+		inc, err := s.o.Incidents.Incident(ctx, in.ID)
+		if err != nil {
+			return nil, s.fail(ctx, "read an incident", err)
+		}
+		var all []Deadline
+		if s.o.DeadlinesOf != nil {
+			all = s.o.DeadlinesOf(ctx, []string{inc.ID})
+		}
+		slices.SortFunc(all, func(a, b Deadline) int { return a.Due.Compare(b.Due) })
+		return ok(items(all), nil)
 	})
 	huma.Register(s.api, read("/findings", "findings", "Findings, last seen first"), func(ctx context.Context, in *Filter) (*answer[list[minewarden.StoredFinding]], error) {
 		q, err := in.query()

@@ -42,6 +42,7 @@ type overviewOut struct {
 	Respond       string          `json:"respond" enum:"observe,contain,kill"`
 	Host          string          `json:"host"`
 	Version       string          `json:"version"`
+	Console       string          `json:"console,omitempty" doc:"where the console is served"`
 }
 
 // maxDeadlines is how many deadlines the overview shows, the earliest first.
@@ -55,7 +56,7 @@ func (s *Server) overview() {
 		return
 	}
 	huma.Register(s.api, operation(access.Viewer, http.MethodGet, "/overview", "overview", "What is wrong now"), func(ctx context.Context, _ *struct{}) (*answer[overviewOut], error) {
-		out := overviewOut{Counts: map[string]map[string]int{}, Worst: []incidentRow{}, Deadlines: []Deadline{}, Sensors: []SensorHealth{}, Respond: s.o.Overview.Respond(), Version: s.o.Version}
+		out := overviewOut{Counts: map[string]map[string]int{}, Worst: []incidentRow{}, Deadlines: []Deadline{}, Sensors: []SensorHealth{}, Respond: s.o.Overview.Respond(), Version: s.o.Version, Console: s.o.At}
 		counts, err := s.o.Overview.Counts(ctx)
 		if err != nil {
 			return nil, s.fail(ctx, "count incidents", err)

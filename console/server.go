@@ -63,6 +63,7 @@ type Options struct {
 	Alerts       Alerts
 	Metrics      Metrics
 	Host         string // name of this machine
+	At           string // where the console is, as https://localhost:7443; empty: none is served
 	Feed         *Feed
 	Routes       []func(huma.API)                // of other packages; see README.md
 	Seen         func(who string)                // told of each request of a person in a browser on another machine; nil: nobody

@@ -395,12 +395,29 @@ func (e *Engine) dues(all []*tracked, wanted func(*Run) bool) (out []Due) {
 	defer e.mu.Unlock()
 	for _, r := range e.runs {
 		if wanted(r) {
-			for _, d := range r.dues() {
+			for _, d := range e.open(r) {
 				out = append(out, d.stateAt(now))
 			}
 		}
 	}
 	return out
+}
+
+// open are the deadlines of a run's steps that are still to be kept.
+func (e *Engine) open(r *Run) []Due {
+	return slices.DeleteFunc(r.dues(), func(d Due) bool {
+		_, id, _ := strings.Cut(d.What, "/")
+		i := slices.IndexFunc(r.Playbook.Steps, func(s Step) bool { return s.ID == id })
+		return i >= 0 && e.watch.met(r.Incident, r.Playbook.Steps[i].Meets)
+	})
+}
+
+// met reports whether a deadline of an incident was met already: then no step that would meet it is late.
+func (d *deadlines) met(incident, what string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t := d.all[incident]
+	return what != "" && t != nil && slices.ContainsFunc(t.Dues, func(x Due) bool { return x.What == what && !x.Met.IsZero() })
 }
 
 // dues are the deadlines of steps that have not ended.

@@ -76,6 +76,41 @@ func TestDeadlines(t *testing.T) {
 	})
 }
 
+// TestAStepIsNotLateForWhatIsMet: whoever makes the report spares the step that would have, though that still waits for its person.
+func TestAStepIsNotLateForWhatIsMet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, t.TempDir(), newDesk(), head+`steps:
+  - {id: c, title: c, kind: manual, deadline: 20h, meets: report}
+`)
+		defer b.stop()
+		b.Offer("i1")
+		b.run(t)
+		synctest.Wait()
+		steps := func() (n int) {
+			for _, d := range b.Deadlines("i1") {
+				if strings.HasPrefix(d.What, "step ") {
+					n++
+				}
+			}
+			return n
+		}
+		if steps() != 1 {
+			t.Fatalf("before: %+v", b.Deadlines("i1"))
+		}
+		if err := b.Met("i1", Report, "user ann"); err != nil {
+			t.Fatal(err)
+		}
+		if steps() != 0 {
+			t.Errorf("after: %+v", b.Deadlines("i1"))
+		}
+		time.Sleep(30 * time.Hour)
+		synctest.Wait()
+		if got := escalations(b); strings.Contains(got, "step") {
+			t.Errorf("told of a step whose deadline is met: %s", got)
+		}
+	})
+}
+
 func TestDeadlinesOfAFalsePositiveAreDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()

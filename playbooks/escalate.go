@@ -148,11 +148,11 @@ func (e *Engine) jump(now time.Time, by string) {
 // stepsNear tells of deadlines of steps.
 func (e *Engine) stepsNear(now time.Time, jump string) {
 	near := func(r *Run) bool {
-		return slices.ContainsFunc(r.dues(), func(d Due) bool { return d.level(now) > d.Told })
+		return slices.ContainsFunc(e.open(r), func(d Due) bool { return d.level(now) > d.Told })
 	}
 	e.change(near, func(r *Run) bool {
 		changed := false
-		for _, d := range r.dues() {
+		for _, d := range e.open(r) {
 			if l := d.level(now); l > d.Told {
 				t := &tracked{Incident: r.Incident, Severity: minewarden.High}
 				e.escalate(escalation(t, &d, l, now, jump))

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,7 +15,6 @@ import (
 
 	"github.com/minewarden/minewarden/app"
 	"github.com/minewarden/minewarden/audittrail"
-	"github.com/minewarden/minewarden/config"
 	"github.com/minewarden/minewarden/console/access"
 	"github.com/minewarden/minewarden/console/account"
 	"github.com/minewarden/minewarden/internal/terminal"
@@ -25,8 +23,8 @@ import (
 // accountWork is what a command on accounts has in hand.
 type accountWork struct {
 	*account.Service
-	by     account.By
-	listen string
+	by   account.By
+	base string // of the console; empty: none is served
 }
 
 // accounts runs f with the accounts of the data directory, whether an agent runs there or not. add makes them where there are none.
@@ -49,7 +47,11 @@ func (wf *workFlags) accounts(cmd *cobra.Command, add bool, f func(*accountWork)
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	return f(&accountWork{Service: s, by: account.By{Who: app.Me(), Via: "cli"}, listen: cfg.Listen})
+	base, err := app.RunningConsole(cmd.Context(), dir)
+	if err != nil { // none runs: it will be where the configuration says
+		base = app.ConsoleBase(cfg.Listen)
+	}
+	return f(&accountWork{Service: s, by: account.By{Who: app.Me(), Via: "cli"}, base: base})
 }
 
 func newAccount() *cobra.Command {
@@ -115,6 +117,8 @@ func readPassword(r io.Reader) (string, error) {
 func accountLink(wf *workFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "link NAME", Short: "Print a link that lets the owner of an account in, once, within 15 minutes", Args: cobra.ExactArgs(1),
+		Long: "link prints a link for the owner of an account. The account first, which the link of the first start makes, is made by it where\n" +
+			"nobody has come in yet. The link leads to the console of the running agent, or to where the configuration will serve it.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return wf.accounts(cmd, false, func(w *accountWork) error { return w.printLink(cmd, args[0], wf.json) })
 		},
@@ -214,19 +218,10 @@ func (w *accountWork) printLink(cmd *cobra.Command, name string, asJSON bool) er
 	if asJSON {
 		return terminal.JSON(cmd.OutOrStdout()).Encode(l)
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "open this once, until %s:\n", l.Expires.Local().Format(time.TimeOnly))
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s/login#%s\n", consoleBase(w.listen), l.Token)
-	return err
-}
-
-// consoleBase is where the console of a configuration is, by a name where it can be: passkeys work by name only.
-func consoleBase(listen string) string {
-	addr, err := netip.ParseAddrPort(listen)
-	switch {
-	case listen == config.Off || err != nil:
-		return ""
-	case addr.Addr().IsLoopback() || addr.Addr().IsUnspecified():
-		return fmt.Sprintf("https://localhost:%d", addr.Port())
+	if w.base == "" {
+		fmt.Fprintln(cmd.ErrOrStderr(), "no console is served there: start 'minewarden up' with --listen, or put its address before this:")
 	}
-	return "https://" + addr.String()
+	fmt.Fprintf(cmd.ErrOrStderr(), "open this once, until %s:\n", l.Expires.Local().Format(time.TimeOnly))
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s/login#%s\n", w.base, l.Token)
+	return err
 }

@@ -17,7 +17,7 @@ func newDoctor() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Say what can be seen on this machine, what cannot, and why",
-		Long:  "doctor tries each way of seeing without leaving anything behind. When minewarden is running on the same --data, it also tells\nhow its sensors and detectors are and what they lost. The exit code is 1 when something cannot be seen.",
+		Long:  "doctor tries each way of seeing without leaving anything behind. When minewarden is running on the same --data, it also tells\nhow its sensors and detectors are and what they lost. The exit code is 1 when something cannot be seen. A sensor of logs that this\nmachine does not have is \"off\", which is no fault unless the configuration has a section for it.",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := app.LoadConfig(configFile)
@@ -28,7 +28,7 @@ func newDoctor() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			running, err := app.RunningHealth(cmd.Context(), dataDir(data, cfg))
+			running, err := app.RunningHealth(cmd.Context(), cfg, dataDir(data, cfg))
 			if err != nil {
 				checks = append(checks, app.Check{Name: "running agent", OK: false, Detail: err.Error()})
 			} else {
@@ -46,7 +46,7 @@ func newDoctor() *cobra.Command {
 func printChecks(w io.Writer, checks []app.Check, asJSON bool) error {
 	var result error
 	for _, c := range checks {
-		if !c.OK {
+		if !c.OK && !c.Warning {
 			result = errFound
 		}
 		var err error
@@ -54,7 +54,10 @@ func printChecks(w io.Writer, checks []app.Check, asJSON bool) error {
 			err = terminal.JSON(w).Encode(c)
 		} else {
 			mark := "ok"
-			if !c.OK {
+			switch {
+			case c.Warning:
+				mark = "off"
+			case !c.OK:
 				mark = "NO"
 			}
 			_, err = fmt.Fprintf(w, "%-3s %s", mark, terminal.Safe(c.Name))

@@ -54,7 +54,10 @@ func incidentReport(use, short, long string, make func(*minewarden.Incident, *re
 				if err != nil {
 					return err
 				}
-				return f.write(cmd, make(&inc, env))
+				if err := f.write(cmd, make(&inc, env)); err != nil {
+					return err
+				}
+				return app.Reported(ctx, w, inc.ID, use)
 			})
 		},
 	}

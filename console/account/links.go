@@ -40,7 +40,13 @@ func (s *Service) Invite(ctx context.Context, by By, name string) (Link, error) 
 }
 
 // Enter returns a link for whoever stands at this machine, who is to use it at once.
+// Whoever it is may also be the first, while nobody has come in.
 func (s *Service) Enter(ctx context.Context, by By, name string) (Link, error) {
+	if name == First {
+		if l, first, err := s.FirstLink(ctx, by); err != nil || first {
+			return l, err
+		}
+	}
 	return s.link(ctx, by, name, false, linkLife)
 }
 

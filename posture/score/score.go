@@ -42,6 +42,8 @@ type Item struct {
 	Repair     string              `json:"repair,omitempty"` // what a person would paste
 	Summary    string              `json:"repair_summary,omitempty"`
 	References []string            `json:"references,omitempty"`
+	// Files are those that the program itself would change to repair it; none: only a person can.
+	Files []string `json:"files,omitempty"`
 }
 
 // A Record is one audit of one target.
@@ -79,7 +81,7 @@ func Of(target string, v minewarden.Verdict, rules []minewarden.Rule, now time.T
 			Why: rule.Why, Advice: rule.Advice, References: rule.References,
 		}
 		if c.Repair != nil {
-			it.Repair, it.Summary = c.Repair.Config, c.Repair.Summary
+			it.Repair, it.Summary, it.Files = c.Repair.Config, c.Repair.Summary, files(c)
 		}
 		switch c.Status {
 		case minewarden.StatusFail:
@@ -113,6 +115,19 @@ func Of(target string, v minewarden.Verdict, rules []minewarden.Rule, now time.T
 		r.Score = limit
 	}
 	return r
+}
+
+// files are those of a repair that needs nothing to be in place first.
+func files(c minewarden.Check) (out []string) {
+	if c.Finding == nil || c.Repair.Needs != "" {
+		return nil
+	}
+	for _, e := range c.Repair.Edits {
+		if !slices.Contains(out, e.Path) {
+			out = append(out, e.Path)
+		}
+	}
+	return out
 }
 
 // trim keeps what a person would read first.
