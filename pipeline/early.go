@@ -31,14 +31,24 @@ func (p *Pipeline) early(ev *minewarden.Event) bool {
 	if ev.Process == nil || ev.Process.Key.PID <= 0 || ev.Process.Name != "" || ev.Process.Exe != "" {
 		return false
 	}
-	if _, ok := ev.Data.(*minewarden.Write); !ok {
+	if !written(ev) {
 		return false
 	}
 	key := ev.Process.Key
 	if key.Boot == "" {
 		key.Boot = p.opt.Boot
 	}
-	return p.tree.find(key) == nil
+	who := p.tree.find(key)
+	return who == nil || who.Name == "" && who.Exe == ""
+}
+
+// written reports whether ev tells of a file that somebody wrote.
+func written(ev *minewarden.Event) bool {
+	switch ev.Data.(type) {
+	case *minewarden.Write, *minewarden.File:
+		return true
+	}
+	return false
 }
 
 // hold takes an event that must wait, or that comes after one that does, and returns one that must go on in its stead, if any.

@@ -288,6 +288,7 @@ func TestWriterIsToldLater(t *testing.T) {
 		ended := minewarden.ProcessKey{PID: 11} // when the sensor looked
 		src := source{func(ctx context.Context, emit minewarden.Emit) error {
 			emit(exec(time.Now(), 10, 0, "nginx"))
+			emit(minewarden.Event{Time: time.Now(), Process: &minewarden.Process{Key: key(12)}, Data: &minewarden.File{Path: "/0"}})
 			emit(write(time.Now(), key(12), "/1"))
 			emit(write(time.Now(), ended, "/2"))
 			emit(write(time.Now(), key(13), "/3"))
@@ -309,13 +310,20 @@ func TestWriterIsToldLater(t *testing.T) {
 		got := map[string]string{}
 		order := ""
 		for _, ev := range s.seen {
-			if w, ok := ev.Data.(*minewarden.Write); ok {
-				got[w.Path] = ev.Process.Lineage()
-				order += w.Path
+			path := ""
+			switch d := ev.Data.(type) {
+			case *minewarden.Write:
+				path = d.Path
+			case *minewarden.File:
+				path = d.Path
+			default:
+				continue
 			}
+			got[path] = ev.Process.Lineage()
+			order += path
 		}
-		want := map[string]string{"/1": "nginx > dash", "/2": "nginx > sh", "/3": ""}
-		if diff := cmp.Diff(want, got); diff != "" || order != "/1/2/3" {
+		want := map[string]string{"/0": "nginx > dash", "/1": "nginx > dash", "/2": "nginx > sh", "/3": ""}
+		if diff := cmp.Diff(want, got); diff != "" || order != "/0/1/2/3" {
 			t.Errorf("writers in order %s (-want +got):\n%s", order, diff)
 		}
 	})

@@ -156,7 +156,7 @@ func (r *Runner) one(it item) {
 	if it.from != nil {
 		it.ev.Sensor = it.from.name
 	}
-	if waits := len(r.early.items) > 0; r.pipe.early(&it.ev) || waits && it.ev.Data != nil && it.ev.Data.Kind() == minewarden.KindWrite {
+	if waits := len(r.early.items) > 0; r.pipe.early(&it.ev) || waits && written(&it.ev) {
 		if first, full := r.early.hold(it, r.now()); full {
 			r.pipe.Observe(first.ev)
 		}
