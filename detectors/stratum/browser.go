@@ -39,9 +39,7 @@ func (t *talk) browser(params at) (verdict, bool) {
 	case "hash_accepted":
 		if m.get(params, "hashes") != nowhere {
 			s.dialect = dialectBrowser
-			if len(s.pending) > 0 {
-				s.answer(t.ev.Time, s.pending[0].id, true)
-			}
+			s.answerOldest(t.ev.Time, true)
 			return session_, false
 		}
 	case "job":

@@ -9,6 +9,7 @@ import (
 // Bounds of one JSON value. A job of any dialect stays below them; what is beyond is walked over, not kept.
 const (
 	maxNodes = 160 // kept values of one message
+	maxItems = 48  // kept values of one array: more than any dialect has
 	maxDepth = 5   // deeper values are not kept; the deepest field that we read is at 4
 )
 
@@ -49,10 +50,19 @@ func (m *message) parse(b []byte) bool {
 	var open [maxDepth + 1]int16 // node index of the containers that enclose the position
 	depth, deep := 0, 0          // deep: containers open below maxDepth
 	inObject := [maxDepth + 1]bool{}
+	var items [maxDepth + 1]int
 	var key []byte
-	haveKey := false
+	haveKey, strange := false, false // strange: nobody reads a field of this name, so it must not take the room of those after it
+	wanted := func() bool {
+		if deep > 0 || strange {
+			return false
+		}
+		items[depth]++
+		return depth == 0 || inObject[depth] || items[depth] <= maxItems
+	}
 	add := func(k kind, val []byte) {
-		if deep > 0 || len(m.nodes) == maxNodes {
+		if !wanted() || len(m.nodes) == maxNodes {
+			strange = false
 			return
 		}
 		parent := int16(-1)
@@ -70,13 +80,13 @@ func (m *message) parse(b []byte) bool {
 		switch {
 		case c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == ',':
 			i++
-			if c == ',' {
-				haveKey = false
+			if c == ',' && deep == 0 {
+				haveKey, strange = false, false
 			}
 		case c == ':':
 			i++
 		case c == '{' || c == '[':
-			if deep > 0 || depth == maxDepth {
+			if depth == maxDepth || !wanted() {
 				deep++
 				i++
 				continue
@@ -89,15 +99,18 @@ func (m *message) parse(b []byte) bool {
 			if at == maxNodes {
 				return len(m.nodes) > 0
 			}
+			items[depth]-- // it counts once
 			add(k, nil)
 			depth++
-			open[depth], inObject[depth] = int16(at), c == '{'
+			open[depth], inObject[depth], items[depth] = int16(at), c == '{', 0
 			haveKey = false
 			i++
 		case c == '}' || c == ']':
 			i++
 			if deep > 0 {
-				deep--
+				if deep--; deep == 0 {
+					strange = false
+				}
 				continue
 			}
 			if depth == 0 {
@@ -116,7 +129,7 @@ func (m *message) parse(b []byte) bool {
 			}
 			i = next
 			if deep == 0 && depth > 0 && inObject[depth] && !haveKey {
-				key, haveKey = s, true
+				key, haveKey, strange = s, true, !known(s)
 				continue
 			}
 			add(kindString, s)
@@ -143,6 +156,21 @@ func (m *message) parse(b []byte) bool {
 		}
 	}
 	return len(m.nodes) > 0
+}
+
+// known says whether any dialect has a field of that name.
+func known(key []byte) bool {
+	switch string(key) {
+	case "id", "method", "params", "result", "error", "code", "worker", "body", "api_key", "input", "output", "difficulty", "nonce", "identifier", "type", "message",
+		"login", "pass", "agent", "rigid", "algo", "algos", "algorithm", "user", "wallet_address", "capabilities", "mode",
+		"job", "job_id", "jobid", "jobId", "blob", "target", "height", "pow", "pre_pow", "edge_bits", "pool_wallet", "extra_nonce", "previous_block_hash", "seed",
+		"data", "hash", "diff", "addr", "work", "new_job", "miner_work", "template", "mbl_blob", "blockhashing_blob",
+		"blocktemplate_blob", "seed_hash", "previousblockhash", "bits", "curtime", "coinbasevalue", "coinbasetxn", "transactions",
+		"headerBlob", "targetBlob", "header", "miningRequestId", "randomness", "publicAddress", "pow_hash",
+		"pool", "userid", "site_key", "token", "hashes", "genesisHash", "address", "deviceId", "targetCompact", "extraData", "blockHeader", "payoutRequestActive":
+		return true
+	}
+	return false
 }
 
 // text reads a string whose first byte is at i, and returns it without escapes, and where it ended.

@@ -6,6 +6,7 @@ import "bytes"
 const (
 	maxObject = 64 << 10  // bytes of one JSON object that are kept; of a longer one its beginning is judged
 	maxIdle   = 16 << 10  // bytes without a single object after which a direction is no longer read
+	maxWord   = 8         // letters of the word before an object
 	maxDull   = 256 << 10 // bytes of objects that are not mining after which it is no longer read
 )
 
@@ -20,6 +21,9 @@ type splitter struct {
 	text   bool // within a string
 	escape bool
 	edge   bool // a message can begin here
+	word   int8 // letters since the line began: some dialects have a word and a tilde before the object
+	tilde  bool
+	prose  int // lines of something else so far
 	idle   int
 	dull   int
 	done   bool // no longer read
@@ -33,8 +37,8 @@ func (s *splitter) feed(data []byte, gap bool, take func([]byte)) {
 	if gap {
 		s.buf, s.inside, s.skip = s.buf[:0], false, false
 	}
-	if !s.inside {
-		s.edge = true
+	if !s.inside && s.prose <= maxProse {
+		s.edge, s.word, s.tilde = true, 0, false
 	}
 	for i := 0; i < len(data); {
 		if s.inside {
@@ -43,7 +47,7 @@ func (s *splitter) feed(data []byte, gap bool, take func([]byte)) {
 		}
 		switch c := data[i]; c {
 		case '{':
-			if s.edge {
+			if s.edge && (s.word == 0 || s.tilde) {
 				s.inside, s.depth, s.text, s.escape = true, 0, false, false
 				s.buf = s.buf[:0]
 				continue
@@ -52,10 +56,26 @@ func (s *splitter) feed(data []byte, gap bool, take func([]byte)) {
 		case '\n', '\r', 0, ' ', '\t', '[', ']', ',':
 			if c == '\n' || c == 0 {
 				s.edge = true
+			} else if s.word > 0 && s.edge {
+				s.edge = false
+				s.prose++
 			}
+			s.word, s.tilde = 0, false
+			s.idle++
+		case 0xef, 0xbb, 0xbf: // a byte order mark changes nothing
 			s.idle++
 		default:
+			if s.edge && s.word < maxWord && !s.tilde && (c >= 'a' && c <= 'z' || c == '~' && s.word > 0) {
+				if s.tilde = c == '~'; !s.tilde {
+					s.word++
+				}
+				s.idle++
+				break
+			}
 			// Nothing begins before the next line.
+			if s.edge {
+				s.prose++
+			}
 			s.edge = false
 			next := bytes.IndexAny(data[i:], "\n\x00")
 			if next < 0 {
@@ -103,7 +123,7 @@ func (s *splitter) object(b []byte, take func([]byte)) int {
 				s.keep(b[:i+1])
 				take(s.buf)
 			}
-			s.inside, s.skip, s.edge, s.idle = false, false, true, 0
+			s.inside, s.skip, s.edge, s.idle, s.word, s.tilde = false, false, true, 0, 0, false
 			return i + 1
 		}
 	}
@@ -146,6 +166,6 @@ func (s *splitter) keep(b []byte) {
 
 // begin says that a new body or frame message starts: what was open before never ends.
 func (s *splitter) begin() {
-	s.inside, s.skip, s.edge = false, false, true
+	s.inside, s.skip, s.edge, s.word, s.tilde = false, false, true, 0, false
 	s.buf = s.buf[:0]
 }

@@ -25,6 +25,13 @@ const (
 	dialectBrowser   = "browser (coinhive)"
 	dialectWebMiner  = "browser (webminerpool)"
 	dialectStratumV2 = "stratum v2"
+	dialectAlephium  = "stratum v1 (alephium)" // jobs of many chains at once
+	dialectIronFish  = "stratum v1 (iron fish)"
+	dialectDero      = "dero daemon"
+	dialectXelis     = "xelis daemon"
+	dialectXatum     = "xatum" // a word, a tilde and an object
+	dialectNimiq     = "nimiq"
+	dialectBare      = "lists of a pool's own" // submit and notify without names
 )
 
 // A verdict is what one message means.
@@ -48,6 +55,9 @@ const (
 	hintWork
 	hintTemplate
 	hintAuthorize
+	hintShare
+	hintNotify
+	hintReconnect
 )
 
 // message judges one object.
@@ -59,13 +69,20 @@ func (t *talk) message(raw []byte) {
 	t.m = m
 	method := m.field(0, "method")
 	params := m.get(0, "params")
+	answers := m.get(0, "result") != nowhere || m.get(0, "error") != nowhere
 	switch {
 	case len(method) > 0:
+		if answers && params == nowhere { // some name the method that they answer
+			if v, up := t.reply(); v != nothing {
+				t.judge(v, up)
+				return
+			}
+		}
 		t.judge(t.call(method, params))
-	case (m.get(0, "result") != nowhere || m.get(0, "error") != nowhere) && m.get(0, "identifier") == nowhere:
+	case answers && m.get(0, "identifier") == nowhere:
 		t.judge(t.reply())
 	default:
-		t.judge(t.browser(params))
+		t.judge(t.unnamed(params))
 	}
 }
 
@@ -98,28 +115,6 @@ func (t *talk) call(method []byte, params at) (verdict, bool) {
 		if m.kind(params) == kindObject {
 			return t.hint(hintKeep), true
 		}
-	case "eth_submitLogin", "eth_login":
-		s.dialect = dialectEthProxy
-		s.login(m.str(m.item(params, 0)))
-		if w := m.field(0, "worker"); len(w) > 0 && s.worker == "" {
-			s.worker = short(w)
-		}
-		return login, true
-	case "eth_getWork":
-		s.dialect = orDialect(s.dialect, dialectEthProxy)
-		s.templates++
-		if s.mining || s.templates > 1 || strings.Contains(s.httpAgent, "miner") {
-			return getwork, true
-		}
-		return t.hint(hintWork), true
-	case "eth_submitWork":
-		if isHex(m.str(m.item(params, 0)), 8, 16) && isHex(m.str(m.item(params, 1)), 64, 64) {
-			s.dialect = dialectEthProxy
-			return submit, true
-		}
-	case "eth_submitHashrate":
-		s.dialect = dialectEthProxy
-		return session_, true
 	case "getwork":
 		s.dialect = orDialect(s.dialect, dialectGetwork)
 		if isHex(m.str(m.item(params, 0)), 160, 1024) {
@@ -127,21 +122,46 @@ func (t *talk) call(method []byte, params at) (verdict, bool) {
 		}
 		s.templates++
 		return getwork, true
-	case "getblocktemplate", "getblocktemplatelight", "getblocktemplate_light":
-		return t.templateCall(params), true
-	case "submitblock", "submit_block":
-		if isHex(m.str(m.item(params, 0)), 160, maxObject) {
-			s.dialect = orDialect(s.dialect, dialectTemplate)
-			return submit, true
-		}
 	case "client.reconnect", "client.show_message", "client.get_version":
 		if s.mining {
 			return session_, false
 		}
-	default:
-		if rest, ok := strings.CutPrefix(name, "mining."); ok && (m.kind(params) == kindArray || m.kind(params) == kindObject || params == nowhere) {
-			return t.mining(rest, params)
+		return t.hint(hintReconnect), false
+	case "notify":
+		list := m.get(0, "result")
+		if list == nowhere {
+			list = params
 		}
+		return t.bare(list, hintNotify), false
+	case "block_template":
+		if isHex(m.field(params, "blob"), 152, maxObject) && m.get(params, "job_id") != nowhere {
+			return session_, true
+		}
+	case "result":
+		if s.dialect == dialectBeam {
+			if code, ok := m.num(m.get(0, "code")); ok && s.answer(t.ev.Time, m.id(), code == 1) {
+				return session_, false
+			}
+		}
+	default:
+		if rest, ok := strings.CutPrefix(name, "mining."); ok {
+			if params == nowhere {
+				params = m.get(0, "body")
+			}
+			if k := m.kind(params); k == kindArray || k == kindObject || k == kindNone || k == kindNull {
+				return t.mining(rest, params)
+			}
+			return nothing, true
+		}
+		if coin, what, ok := strings.Cut(name, "_"); ok && len(coin) <= 6 {
+			if v := t.proxied(what, params, coin == "eth"); v != nothing {
+				if coin == "aqua" {
+					s.hinted = "aquachain"
+				}
+				return v, true
+			}
+		}
+		return t.node(name, params), true
 	}
 	return nothing, true
 }
@@ -206,6 +226,16 @@ func (t *talk) job(o at) verdict {
 		return job
 	}
 	blob, target := m.field(o, "blob"), m.field(o, "target")
+	switch {
+	case m.field(o, "pool_wallet") != nil && isHex(m.field(o, "extra_nonce"), 2, 128) && m.get(o, "job_id") != nowhere && isHex(target, 6, 64):
+		s.dialect = orDialect(s.dialect, dialectMonero) // the miner takes the block from a node of its own
+		s.perShare = hashesOfCompact(target)
+		return job
+	case isHex(m.field(o, "previous_block_hash"), 64, 64) && isHex(m.field(o, "seed"), 64, 64) && m.get(o, "job_id") != nowhere:
+		s.dialect = orDialect(s.dialect, dialectMonero)
+		s.algorithm, s.hinted = "tensority", "bytom"
+		return job
+	}
 	if !isHex(blob, 64, 4096) || m.get(o, "job_id") == nowhere || !isHex(target, 6, 64) {
 		return nothing
 	}
@@ -221,10 +251,13 @@ func (t *talk) job(o at) verdict {
 
 func (t *talk) submitCall(params at) (verdict, bool) {
 	m, s := t.m, t.s
+	if m.kind(params) == kindArray {
+		return t.bare(params, hintShare), true
+	}
 	switch {
 	case m.kind(params) != kindObject || m.get(params, "job_id") == nowhere && m.get(params, "height") == nowhere:
 		return nothing, true
-	case isHex(m.field(params, "nonce"), 8, 16) && isHex(m.field(params, "result"), 64, 64):
+	case isHex(m.field(params, "nonce"), 8, 64) && isHex(m.field(params, "result"), 64, 64):
 		s.dialect = orDialect(s.dialect, dialectMonero)
 		if algo := m.field(params, "algo"); len(algo) > 0 && s.algorithm == "" {
 			s.algorithm = short(algo)
@@ -233,6 +266,11 @@ func (t *talk) submitCall(params at) (verdict, bool) {
 	case m.kind(m.get(params, "pow")) == kindArray && m.get(params, "nonce") != nowhere:
 		s.dialect = dialectGrin
 		return submit, true
+	case isHex(m.field(params, "nonce"), 8, 128) && m.get(params, "id") != nowhere:
+		if s.mining {
+			return submit, true
+		}
+		return t.hint(hintShare), true
 	}
 	return nothing, true
 }
@@ -249,6 +287,10 @@ func (t *talk) templateCall(params at) verdict {
 	if user := m.field(o, "wallet_address"); len(user) > 0 {
 		s.dialect = dialectDaemon
 		s.login(user)
+		return template
+	}
+	if string(m.field(0, "method")) == "get_miner_data" { // only P2Pool asks for it
+		s.dialect = dialectDaemon
 		return template
 	}
 	s.dialect = orDialect(s.dialect, dialectTemplate)
@@ -270,7 +312,7 @@ func (t *talk) reply() (verdict, bool) {
 	result, failure := m.get(0, "result"), m.get(0, "error")
 	failed := m.kind(failure) != kindNone && m.kind(failure) != kindNull && m.kind(failure) != kindFalse
 	if len(s.pending) > 0 {
-		ok := !failed && (m.kind(result) == kindTrue || m.kind(result) == kindObject || m.kind(result) == kindNull && s.dialect == dialectTemplate || string(m.str(result)) == "ok")
+		ok := !failed && (m.kind(result) == kindTrue || m.kind(result) == kindObject || m.kind(result) == kindNull && s.dialect == dialectTemplate || string(m.str(result)) == "ok" || m.kind(result) == kindArray && m.kind(m.item(result, 0)) == kindTrue)
 		if s.answer(t.ev.Time, m.id(), ok) {
 			return session_, false
 		}
@@ -293,6 +335,10 @@ func (t *talk) reply() (verdict, bool) {
 func (t *talk) templateReply(result at) verdict {
 	m, s := t.m, t.s
 	switch {
+	case isHex(m.field(result, "pow_hash"), 64, 64) && isHex(m.field(result, "target"), 64, 64):
+		s.dialect = orDialect(s.dialect, dialectEthProxy)
+		s.perShare = hashesOfTarget(m.field(result, "target"))
+		return job
 	case isHex(m.field(result, "data"), 160, 512) && isHex(m.field(result, "target"), 64, 64):
 		s.dialect = orDialect(s.dialect, dialectGetwork)
 		return job
@@ -319,13 +365,13 @@ func (t *talk) arrayReply(result at) verdict {
 	first, n := m.item(result, 0), m.size(result)
 	if n >= 3 && n <= 5 && isHex(m.str(first), 64, 64) && isHex(m.str(m.item(result, 1)), 64, 64) {
 		target := bytes.TrimPrefix(m.str(m.item(result, 2)), []byte("0x"))
-		if !isHex(target, 64, 64) {
+		if !isHex(target, 48, 64) {
 			return nothing
 		}
 		// Other calls of a node answer with lists of hashes too: it is work when it was asked for, or when nobody asked, the third
 		// is a target.
 		asked := s.dialect == dialectEthProxy
-		if !asked && (m.id() != "0" || !bytes.HasPrefix(target, []byte("000000"))) {
+		if !asked && (m.id() != "0" || len(target) != 64 || !bytes.HasPrefix(target, []byte("000000"))) {
 			return nothing
 		}
 		s.dialect = dialectEthProxy

@@ -36,6 +36,13 @@ func (t *talk) mining(name string, params at) (verdict, bool) {
 		return login, true
 	case "notify":
 		return t.notify(params), false
+	case "subscribed", "wait_for_work", "disconnect":
+		s.dialect = dialectIronFish
+		return session_, false
+	case "submitted":
+		s.dialect = dialectIronFish
+		s.answerOldest(t.ev.Time, m.kind(m.get(params, "result")) == kindTrue)
+		return session_, false
 	case "submit":
 		t.shape(params)
 		if m.size(params) < 2 {
@@ -49,10 +56,16 @@ func (t *talk) mining(name string, params at) (verdict, bool) {
 		}
 		return session_, false
 	case "set_target":
-		if target := m.str(m.item(params, 0)); isHex(target, 64, 64) {
-			if s.dialect == "" || s.dialect == dialectV1 {
-				s.dialect = dialectEquihash
-			}
+		target := m.str(m.item(params, 0))
+		if target == nil {
+			target = m.field(params, "target")
+		}
+		if m.kind(m.item(params, 0)) == kindNumber {
+			s.dialect = orDialect(s.dialect, dialectV1)
+			return session_, false
+		}
+		if isHex(target, 64, 64) {
+			s.dialect = orDialect(s.dialect, dialectV1)
 			s.perShare = hashesOfTarget(target)
 			return session_, false
 		}
@@ -73,6 +86,15 @@ func (t *talk) subscribe(params at) {
 	m, s := t.m, t.s
 	s.dialect = orDialect(s.dialect, dialectV1)
 	agent := m.str(m.item(params, 0))
+	if user := m.field(params, "publicAddress"); user != nil {
+		s.dialect = dialectIronFish
+		s.login(user)
+		agent = m.field(params, "agent")
+	}
+	if coinOf(agent) != "" { // some give the wallet here
+		s.login(agent)
+		agent = nil
+	}
 	if len(agent) > 0 {
 		s.agent = short(agent)
 	}
@@ -105,6 +127,15 @@ func (t *talk) difficulty(v float64) {
 // notify tells the kinds of work apart by the number and the lengths of its parts.
 func (t *talk) notify(params at) verdict {
 	m, s := t.m, t.s
+	s.worked = true
+	if m.get(params, "miningRequestId") != nowhere && isHex(m.field(params, "header"), 64, 2048) {
+		s.dialect = dialectIronFish
+		return job
+	}
+	if o := m.item(params, 0); isHex(m.field(o, "headerBlob"), 64, 8192) && m.field(o, "targetBlob") != nil {
+		s.dialect = dialectAlephium
+		return job
+	}
 	if m.kind(params) == kindObject { // EthereumStratum/2.0.0 has objects in some pools
 		s.dialect = orDialect(s.dialect, dialectEth2)
 		return job
@@ -113,6 +144,16 @@ func (t *talk) notify(params at) verdict {
 	str := func(i int) []byte { return m.str(m.item(params, i)) }
 	was := s.dialect
 	switch {
+	case n >= 7 && m.kind(m.item(params, 1)) == kindNumber && isHex(str(2), 64, 64):
+		s.dialect = orDialect(s.dialect, dialectV1)
+		s.algorithm, s.hinted = "autolykos2", "ergo"
+	case n == 5 && isHex(str(1), 64, 64) && m.kind(m.item(params, 2)) == kindNumber && isHex(str(3), 64, 64):
+		s.dialect = orDialect(s.dialect, dialectV1)
+		s.algorithm, s.hinted = "eaglesong", "nervos"
+	case n == 4 && number(str(1)) && isHex(str(2), 64, 64) && isHex(str(3), 64, 64):
+		s.dialect = orDialect(s.dialect, dialectV1)
+		s.algorithm, s.hinted = "octopus", "conflux"
+		s.perShare = hashesOfTarget(str(3))
 	case n >= 9 && isHex(str(1), 64, 64) && m.kind(m.item(params, 4)) == kindArray:
 		if s.dialect != dialectNiceHash {
 			s.dialect = dialectBitcoin
@@ -167,6 +208,11 @@ func (t *talk) shape(params at) {
 	case n == 3 && isHex(str(2), 6, 16):
 		s.dialect = dialectEth1
 	}
+}
+
+// number says that s is a decimal number, of a height.
+func number(s []byte) bool {
+	return len(s) > 0 && len(s) < 12 && len(bytes.Trim(s, "0123456789")) == 0
 }
 
 func bits(s []byte) uint32 {

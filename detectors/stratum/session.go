@@ -34,8 +34,10 @@ type session struct {
 
 	reversed  bool // the miner is the flow's server: the capture began late and guessed wrong
 	mining    bool
-	quiet     bool   // enough was told of sessions like this
-	weak      uint16 // bits of hints, and how often any was met
+	said      [2]bool // whether the client, and the server, said anything of mining
+	quoted    bool    // one side says what the other would: it is a transcript
+	quiet     bool    // enough was told of sessions like this
+	weak      uint16  // bits of hints, and how often any was met
 	hints     int
 	told      uint8
 	named     bool // a finding said who mines
@@ -44,6 +46,8 @@ type session struct {
 	dialect   string
 	algorithm string
 	coin      string
+	hinted    string // the coin, as a job's form or the way the user is written says
+	worked    bool   // a job was seen that tells the kind
 	address   wallet.Address
 	user      string
 	worker    string
@@ -101,6 +105,9 @@ func (s *session) login(user []byte) {
 		return
 	}
 	s.user = short(user)
+	if s.hinted == "" {
+		s.hinted = coinOf(user)
+	}
 	if found := wallet.Find(user[:min(len(user), 512)]); len(found) > 0 {
 		s.address = found[0]
 		rest := string(user[found[0].Offset+len(found[0].Text):])
@@ -109,7 +116,7 @@ func (s *session) login(user []byte) {
 		}
 		return
 	}
-	if _, worker, ok := strings.Cut(s.user, "."); ok {
+	if _, worker, ok := strings.Cut(s.user, "."); ok && !strings.Contains(s.user, "://") && !strings.Contains(worker, "@") {
 		s.worker = worker
 	}
 }
@@ -147,6 +154,13 @@ func (s *session) answer(now time.Time, id string, accepted bool) bool {
 		return true
 	}
 	return false
+}
+
+// answerOldest counts an answer that does not say to which share.
+func (s *session) answerOldest(now time.Time, accepted bool) {
+	if len(s.pending) > 0 {
+		s.answer(now, s.pending[0].id, accepted)
+	}
 }
 
 // Bounds of an estimate: with fewer shares chance is larger than the number.

@@ -190,6 +190,7 @@ func (d *detector) stream(ev *minewarden.Event, x *minewarden.Stream) []mineward
 		switch {
 		case bytes.IndexByte(x.Data, '{') >= 0:
 		case noiseHello(x):
+		case x.Carrier != minewarden.CarrierHTTPBody && x.Carrier != minewarden.CarrierWebSocket && prose(x.Data): // what follows may be quoted
 		default:
 			return nil
 		}
@@ -345,6 +346,17 @@ func random(b []byte) bool {
 		}
 	}
 	return n*5 >= min(len(b), 64)*4 && text*3 < len(b)*2
+}
+
+// prose says that b begins like a text that people and their protocols write.
+func prose(b []byte) bool {
+	b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))
+	for _, c := range b[:min(len(b), 16)] {
+		if c < ' ' && c != '\n' && c != '\r' && c != '\t' || c >= 0x7f {
+			return false
+		}
+	}
+	return len(b) > 0
 }
 
 // short copies what goes into evidence: printable, and no longer than a person reads.

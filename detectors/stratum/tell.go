@@ -23,6 +23,9 @@ type talk struct {
 // judge draws the conclusion from a message. Up says that miners send it, and not pools.
 func (t *talk) judge(v verdict, up bool) {
 	s := t.s
+	if v != nothing && t.quotes(up) {
+		return
+	}
 	switch v {
 	case nothing:
 		return
@@ -89,6 +92,23 @@ func (t *talk) judge(v verdict, up bool) {
 	t.milestone()
 }
 
+// maxProse is how many lines of other text may come before a message of mining. Some proxies send one.
+const maxProse = 1
+
+// quotes says that a message is not said but shown: a body of HTTP in which the server says what miners do is a file, and lines
+// among prose are a mail or a chat, unless the other side talks of mining too.
+func (t *talk) quotes(up bool) bool {
+	s, half, side := t.s, &t.s.up, 0
+	if !t.fromClient {
+		half, side = &s.down, 1
+	}
+	if s.carrier == minewarden.CarrierHTTPBody && up != t.fromClient {
+		s.quoted = true
+	}
+	s.said[side] = true
+	return s.quoted || half.prose > maxProse && !s.said[1-side]
+}
+
 // milestone speaks again as shares add up.
 func (t *talk) milestone() {
 	s := t.s
@@ -117,7 +137,8 @@ func (t *talk) tell(rule string, confidence float64) {
 	if s.quiet {
 		return
 	}
-	s.name()
+	coin, algorithm := s.name()
+	s.coin = coin
 	s.named = s.named || s.user != ""
 	server, client := s.ends()
 	var ev []minewarden.Evidence
@@ -127,8 +148,8 @@ func (t *talk) tell(rule string, confidence float64) {
 		}
 	}
 	add("dialect", s.dialect)
-	add("coin", s.coin)
-	add("algorithm", s.algorithm)
+	add("coin", coin)
+	add("algorithm", algorithm)
 	add("pool", t.d.pool(s, server))
 	if s.address.Text != "" {
 		add("wallet", s.address.Text)
@@ -195,48 +216,71 @@ func (d *detector) pool(s *session, server netip.AddrPort) string {
 var coins = map[string]string{
 	"rx/0": wallet.Monero, "randomx": wallet.Monero, "rx/wow": "wownero", "rx/arq": "arqma", "rx/graft": "graft", "rx/sfx": "safex", "rx/keva": "kevacoin", "rx/xla": "scala",
 	"panthera": "scala", "cn/upx2": "uplexa", "cn/gpu": "ryo", "cn-pico": "turtlecoin", "cn/ccx": "conceal", "cn-heavy/xhv": "haven", "ghostrider": "raptoreum", "kawpow": "ravencoin family",
-	"argon2/chukwa": "turtlecoin", "argon2/chukwav2": "turtlecoin", "argon2/ninja": "ninjacoin", "cn/r": "cryptonote family", "cn/half": "masari",
+	"argon2/chukwa": "turtlecoin", "argon2/chukwav2": "turtlecoin", "argon2/ninja": "ninjacoin", "cn/r": family, "cn/half": "masari",
+	"cn-pico/trtl": "turtlecoin", "rx/yada": "yadacoin", "rx/xdag": "xdag", "rx/xeq": "equilibria", "tensority": "bytom", "astrobwt": "dero", "astrobwt/v2": "dero", "xel/0": "xelis", "xel/v1": "xelis", "xel/v2": "xelis",
 }
 
-// name settles algorithm and coin from what is known.
-func (s *session) name() {
-	if s.algorithm == "" {
-		switch s.dialect {
-		case dialectEquihash:
-			s.algorithm = "equihash"
-		case dialectKawPow:
-			s.algorithm = "kawpow"
-		case dialectEth1, dialectEth2, dialectEthProxy:
-			s.algorithm = "ethash"
-		case dialectKaspa:
-			s.algorithm = "kheavyhash"
-		case dialectGrin:
-			s.algorithm = "cuckatoo"
-		case dialectBeam:
-			s.algorithm = "beamhash"
+// name returns coin and algorithm as far as they are known by now: what is known later may say otherwise.
+func (s *session) name() (coin, algorithm string) {
+	algorithm = s.algorithm
+	ethash := s.dialect == dialectEth2 || s.dialect == dialectEthProxy || s.dialect == dialectEth1 && s.worked // others speak Eth1 too
+	if algorithm == "" {
+		switch {
+		case s.dialect == dialectEquihash:
+			algorithm = "equihash"
+		case s.dialect == dialectKawPow:
+			algorithm = "kawpow"
+		case ethash && s.hinted == "nervos":
+			algorithm = "eaglesong"
+		case ethash && s.hinted == "":
+			algorithm = "ethash"
+		case s.dialect == dialectKaspa:
+			algorithm = "kheavyhash"
+		case s.dialect == dialectGrin:
+			algorithm = "cuckatoo"
+		case s.dialect == dialectBeam:
+			algorithm = "beamhash"
+		case s.dialect == dialectAlephium:
+			algorithm = "blake3"
+		case s.dialect == dialectIronFish:
+			algorithm = "fishhash"
+		case s.dialect == dialectDero:
+			algorithm = "astrobwt"
+		case s.dialect == dialectNimiq:
+			algorithm = "argon2d"
 		}
 	}
-	if s.coin != "" && s.address.Text == "" && s.coin != family {
-		return
+	switch {
+	case s.address.Coin != "" && s.address.Checked() && fits(s.address.Coin, s.dialect):
+		return s.address.Coin, algorithm
+	case s.hinted != "":
+		return s.hinted, algorithm
+	case coins[algorithm] != "":
+		return coins[algorithm], algorithm
 	}
 	switch {
-	case s.address.Coin != "" && s.address.Checked():
-		s.coin = s.address.Coin
-	case coins[s.algorithm] != "":
-		s.coin = coins[s.algorithm]
-	case s.dialect == dialectGrin || s.dialect == dialectBeam:
-		s.coin = s.dialect
 	case s.dialect == dialectKaspa:
-		s.coin = "kaspa"
+		return "kaspa", algorithm
+	case s.dialect == dialectAlephium:
+		return "alephium", algorithm
+	case s.dialect == dialectIronFish:
+		return "iron fish", algorithm
+	case s.dialect == dialectDero:
+		return "dero", algorithm
+	case s.dialect == dialectXelis || s.dialect == dialectXatum:
+		return "xelis", algorithm
+	case s.dialect == dialectGrin, s.dialect == dialectBeam, s.dialect == dialectNimiq:
+		return s.dialect, algorithm
 	case s.dialect == dialectMonero || s.dialect == dialectDaemon || strings.HasPrefix(s.dialect, "browser"):
-		s.coin = family
-	case s.dialect == dialectEthProxy || s.dialect == dialectEth1 || s.dialect == dialectEth2:
-		s.coin = "ethereum family"
+		return family, algorithm
+	case ethash:
+		return "ethereum family", algorithm
 	case s.dialect == dialectBitcoin:
-		s.coin = "bitcoin family"
+		return "bitcoin family", algorithm
 	case s.dialect == dialectEquihash:
-		s.coin = "zcash family"
+		return "zcash family", algorithm
 	}
+	return "", algorithm
 }
 
 // family is what is said of CryptoNote work before its algorithm is known.

@@ -9,7 +9,7 @@ import (
 const (
 	prefaceHTTP2 = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 	headHTTP2    = 9
-	dataHTTP2    = 0    // the type of frames that carry bodies
+	dataHTTP2    = 0 // the type of frames that carry bodies
 	paddedHTTP2  = 0x08
 )
 
