@@ -16,6 +16,7 @@ import (
 	"github.com/minewarden/minewarden/audittrail"
 	"github.com/minewarden/minewarden/config"
 	"github.com/minewarden/minewarden/console"
+	"github.com/minewarden/minewarden/internal/beat"
 	"github.com/minewarden/minewarden/playbooks"
 	"github.com/minewarden/minewarden/responders/credentials"
 	"github.com/minewarden/minewarden/responders/evidence"
@@ -138,7 +139,7 @@ func (b *bookDesk) run(ctx context.Context) {
 
 // watchLibrary takes up playbooks that were added or changed.
 func (b *bookDesk) watchLibrary(ctx context.Context) {
-	tick := time.NewTicker(libraryEvery)
+	tick := time.NewTimer(beat.Next(time.Now(), libraryEvery))
 	defer tick.Stop()
 	seen := signature(b.config.Dir)
 	for {
@@ -146,6 +147,7 @@ func (b *bookDesk) watchLibrary(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			tick.Reset(beat.Next(time.Now(), libraryEvery))
 		}
 		now := signature(b.config.Dir)
 		if now == seen {

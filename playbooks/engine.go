@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/internal/beat"
 )
 
 // The bounds of an engine.
@@ -145,7 +146,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		all.Go(func() { e.work(ctx) })
 	}
 	all.Go(func() { e.watch.keep(ctx, e.config.Log, e.config.Retry) })
-	tick := time.NewTicker(e.config.Tick)
+	tick := time.NewTimer(beat.Next(time.Now(), e.config.Tick))
 	defer tick.Stop()
 	e.tick()
 	for {
@@ -157,6 +158,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			}
 			return nil
 		case <-tick.C:
+			tick.Reset(beat.Next(time.Now(), e.config.Tick))
 			e.tick()
 		}
 	}

@@ -7,11 +7,13 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/internal/beat"
 )
 
 //go:embed README.md
@@ -77,7 +79,6 @@ func (*sensor) Info() minewarden.Info {
 }
 
 const (
-	pollFor       = 200 * time.Millisecond
 	upkeepEvery   = time.Second
 	namespacesGap = 10 // upkeeps between looks for namespaces
 )
@@ -87,7 +88,8 @@ type live struct {
 	cfg    Config
 	env    minewarden.Env
 	engine *engine
-	rings  []*ring // the first is the host's
+	ended  *os.File // readable when the run has ended
+	rings  []*ring  // the first is the host's
 	fds    []unix.PollFd
 	told   stats
 	skips  map[uint64]bool // namespaces that could not be entered
@@ -99,9 +101,16 @@ func (s *sensor) Run(ctx context.Context, emit minewarden.Emit) (err error) {
 	if err != nil {
 		return err
 	}
+	ended, end, err := os.Pipe()
+	if err != nil {
+		return errors.Join(fmt.Errorf("wait for packets: %w", err), first.close())
+	}
+	defer ended.Close()
+	defer end.Close()
+	defer context.AfterFunc(ctx, func() { end.Close() })() //nolint:errcheck // a pipe
 	limits := defaultLimits()
 	limits.flows, limits.own = s.cfg.Flows, true
-	l := &live{cfg: s.cfg, env: s.env, engine: newEngine(emit, limits), rings: []*ring{first}, skips: map[uint64]bool{}}
+	l := &live{cfg: s.cfg, env: s.env, ended: ended, engine: newEngine(emit, limits), rings: []*ring{first}, skips: map[uint64]bool{}}
 	defer func() {
 		for _, r := range l.rings {
 			err = errors.Join(err, r.close())
@@ -110,13 +119,13 @@ func (s *sensor) Run(ctx context.Context, emit minewarden.Emit) (err error) {
 	next := s.env.Now()
 	for upkeeps := 0; ctx.Err() == nil; {
 		if now := s.env.Now(); !now.Before(next) {
-			next = now.Add(upkeepEvery)
+			next = now.Add(beat.Next(now, upkeepEvery))
 			if err := l.upkeep(now, upkeeps%namespacesGap == 0); err != nil {
 				return err
 			}
 			upkeeps++
 		}
-		if err := l.wait(); err != nil {
+		if err := l.wait(next.Sub(s.env.Now())); err != nil {
 			return err
 		}
 		for _, r := range l.rings {
@@ -127,13 +136,13 @@ func (s *sensor) Run(ctx context.Context, emit minewarden.Emit) (err error) {
 	return nil
 }
 
-// wait returns when a ring has packets, or after a while.
-func (l *live) wait() error {
-	l.fds = l.fds[:0]
+// wait returns when a ring has packets, when the run has ended, or after that time.
+func (l *live) wait(at time.Duration) error {
+	l.fds = append(l.fds[:0], unix.PollFd{Fd: int32(l.ended.Fd()), Events: unix.POLLIN})
 	for _, r := range l.rings {
 		l.fds = append(l.fds, unix.PollFd{Fd: int32(r.fd), Events: unix.POLLIN | unix.POLLERR})
 	}
-	if _, err := unix.Poll(l.fds, int(pollFor/time.Millisecond)); err != nil && !errors.Is(err, unix.EINTR) {
+	if _, err := unix.Poll(l.fds, max(int(at/time.Millisecond)+1, 0)); err != nil && !errors.Is(err, unix.EINTR) {
 		return fmt.Errorf("wait for packets: %w", err)
 	}
 	return nil

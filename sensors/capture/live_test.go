@@ -143,7 +143,7 @@ func TestNamespaceOfAContainer(t *testing.T) {
 		}
 	}, limits)}
 	for !heard {
-		if err := l.wait(); err != nil || ctx.Err() != nil {
+		if err := l.wait(time.Second); err != nil || ctx.Err() != nil {
 			t.Fatal(err, ctx.Err())
 		}
 		r.drain(l.engine)

@@ -1,6 +1,7 @@
 package ebpf
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -8,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"github.com/minewarden/minewarden"
@@ -263,6 +265,7 @@ func (r *run) reportProtects() {
 	}
 	c, now := r.calls, time.Now()
 	c.round++
+	var gone []callsProtectKey
 	err := batches(r.kernel.protects, c.keys, c.vals, func(k callsProtectKey, v *callsProtect) {
 		p := c.protects[k]
 		if p == nil {
@@ -270,6 +273,9 @@ func (r *run) reportProtects() {
 			c.protects[k] = p
 		}
 		p.round = c.round
+		if v.Gone != 0 {
+			gone = append(gone, k)
+		}
 		if v.Flips == p.flips {
 			return
 		}
@@ -283,6 +289,12 @@ func (r *run) reportProtects() {
 	if err != nil {
 		r.env.Log.Error("read table of executable memory", "error", err)
 		return
+	}
+	for _, k := range gone {
+		delete(c.protects, k)
+		if err := r.kernel.protects.Delete(k); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			r.env.Log.Error("forget a process", "pid", k.Tgid, "error", err)
+		}
 	}
 	for k, p := range c.protects {
 		if p.round != c.round {

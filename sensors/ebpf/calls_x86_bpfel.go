@@ -41,7 +41,7 @@ type callsProtect struct {
 	Flips uint32
 	Both  uint32
 	Next  uint32
-	Pad   uint32
+	Gone  uint32
 	Exec  [4]struct {
 		_    structs.HostLayout
 		From uint64
@@ -66,17 +66,19 @@ type callsToldKey struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	callsMapDialing       = "dialing"
-	callsMapEvents        = "events"
-	callsMapLost          = "lost"
-	callsMapPending       = "pending"
-	callsMapProtects      = "protects"
-	callsMapTold          = "told"
-	callsProgOnCall       = "on_call"
-	callsProgOnState      = "on_state"
-	callsProgOnStatePlain = "on_state_plain"
-	callsVarClassOf       = "class_of"
-	callsVarSelfTgid      = "self_tgid"
+	callsMapAsleep         = "asleep"
+	callsMapDialing        = "dialing"
+	callsMapEvents         = "events"
+	callsMapLost           = "lost"
+	callsMapPending        = "pending"
+	callsMapProtects       = "protects"
+	callsMapTold           = "told"
+	callsProgOnCall        = "on_call"
+	callsProgOnProtectExit = "on_protect_exit"
+	callsProgOnState       = "on_state"
+	callsProgOnStatePlain  = "on_state_plain"
+	callsVarClassOf        = "class_of"
+	callsVarSelfTgid       = "self_tgid"
 )
 
 // loadCalls returns the embedded CollectionSpec for calls.
@@ -121,15 +123,17 @@ type callsSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type callsProgramSpecs struct {
-	OnCall       *ebpf.ProgramSpec `ebpf:"on_call"`
-	OnState      *ebpf.ProgramSpec `ebpf:"on_state"`
-	OnStatePlain *ebpf.ProgramSpec `ebpf:"on_state_plain"`
+	OnCall        *ebpf.ProgramSpec `ebpf:"on_call"`
+	OnProtectExit *ebpf.ProgramSpec `ebpf:"on_protect_exit"`
+	OnState       *ebpf.ProgramSpec `ebpf:"on_state"`
+	OnStatePlain  *ebpf.ProgramSpec `ebpf:"on_state_plain"`
 }
 
 // callsMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type callsMapSpecs struct {
+	Asleep   *ebpf.MapSpec `ebpf:"asleep"`
 	Dialing  *ebpf.MapSpec `ebpf:"dialing"`
 	Events   *ebpf.MapSpec `ebpf:"events"`
 	Lost     *ebpf.MapSpec `ebpf:"lost"`
@@ -166,6 +170,7 @@ func (o *callsObjects) Close() error {
 //
 // It can be passed to loadCallsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type callsMaps struct {
+	Asleep   *ebpf.Map `ebpf:"asleep"`
 	Dialing  *ebpf.Map `ebpf:"dialing"`
 	Events   *ebpf.Map `ebpf:"events"`
 	Lost     *ebpf.Map `ebpf:"lost"`
@@ -176,6 +181,7 @@ type callsMaps struct {
 
 func (m *callsMaps) Close() error {
 	return _CallsClose(
+		m.Asleep,
 		m.Dialing,
 		m.Events,
 		m.Lost,
@@ -197,14 +203,16 @@ type callsVariables struct {
 //
 // It can be passed to loadCallsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type callsPrograms struct {
-	OnCall       *ebpf.Program `ebpf:"on_call"`
-	OnState      *ebpf.Program `ebpf:"on_state"`
-	OnStatePlain *ebpf.Program `ebpf:"on_state_plain"`
+	OnCall        *ebpf.Program `ebpf:"on_call"`
+	OnProtectExit *ebpf.Program `ebpf:"on_protect_exit"`
+	OnState       *ebpf.Program `ebpf:"on_state"`
+	OnStatePlain  *ebpf.Program `ebpf:"on_state_plain"`
 }
 
 func (p *callsPrograms) Close() error {
 	return _CallsClose(
 		p.OnCall,
+		p.OnProtectExit,
 		p.OnState,
 		p.OnStatePlain,
 	)

@@ -52,8 +52,10 @@ type cpuThread struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	cpuMapAsleep        = "asleep"
 	cpuMapEvents        = "events"
 	cpuMapLost          = "lost"
+	cpuMapMade          = "made"
 	cpuMapScratch       = "scratch"
 	cpuMapThreads       = "threads"
 	cpuProgOnClock      = "on_clock"
@@ -116,8 +118,10 @@ type cpuProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type cpuMapSpecs struct {
+	Asleep  *ebpf.MapSpec `ebpf:"asleep"`
 	Events  *ebpf.MapSpec `ebpf:"events"`
 	Lost    *ebpf.MapSpec `ebpf:"lost"`
+	Made    *ebpf.MapSpec `ebpf:"made"`
 	Scratch *ebpf.MapSpec `ebpf:"scratch"`
 	Threads *ebpf.MapSpec `ebpf:"threads"`
 }
@@ -150,16 +154,20 @@ func (o *cpuObjects) Close() error {
 //
 // It can be passed to loadCpuObjects or ebpf.CollectionSpec.LoadAndAssign.
 type cpuMaps struct {
+	Asleep  *ebpf.Map `ebpf:"asleep"`
 	Events  *ebpf.Map `ebpf:"events"`
 	Lost    *ebpf.Map `ebpf:"lost"`
+	Made    *ebpf.Map `ebpf:"made"`
 	Scratch *ebpf.Map `ebpf:"scratch"`
 	Threads *ebpf.Map `ebpf:"threads"`
 }
 
 func (m *cpuMaps) Close() error {
 	return _CpuClose(
+		m.Asleep,
 		m.Events,
 		m.Lost,
+		m.Made,
 		m.Scratch,
 		m.Threads,
 	)

@@ -17,6 +17,7 @@ import (
 	"github.com/cilium/ebpf/ringbuf"
 
 	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/internal/beat"
 )
 
 //go:embed README.md
@@ -28,6 +29,8 @@ type Config struct {
 	SampleHz int  `yaml:"sample_hz"` // how often each CPU is looked at; 0: never, and then nothing is probed either
 	Probe    bool `yaml:"probe"`     // wake a thread on a CPU whose burning thread is switched in too seldom to be judged
 	Hidden   int  `yaml:"hidden"`    // seconds between looks for hidden processes; 0: never
+
+	entries uint32 // of each table; 0: as bpf/ has it. Tests fill small ones
 }
 
 // DefaultConfig is what the sensor does when nothing is configured.
@@ -72,8 +75,8 @@ func (s *sensor) Info() minewarden.Info {
 }
 
 const (
-	// The ring is read by the clock. At 100 ms it holds 400,000 connections a second; busy machines are read more often, which
-	// spares memory that the processor has to fetch again.
+	// While something happens the ring is read by the clock: at 100 ms it holds 400,000 connections a second. Busy machines are
+	// read more often, which spares memory that the processor has to fetch again. When nothing came, the next event wakes.
 	pollIdle  = 100 * time.Millisecond
 	pollBusy  = 25 * time.Millisecond
 	busy      = 500 // records in one read
@@ -128,63 +131,104 @@ type run struct {
 	threads *threads
 	calls   *calls
 	hidden  *hidden // nil: not looked for
-	lost    [numKinds]uint64
+	lost    [numLosses]uint64
 	probes  chan int // CPUs to wake on; nil: no probing
+	record  ringbuf.Record
 }
 
 func (r *run) loop(ctx context.Context, reader *ringbuf.Reader) error {
+	stop := context.AfterFunc(ctx, func() {
+		if err := reader.Flush(); err != nil { // wakes the loop below
+			r.env.Log.Error("wake the reader", "error", err)
+		}
+	})
+	defer stop()
 	poll := time.NewTimer(pollIdle)
 	defer poll.Stop()
-	var rec ringbuf.Record
 	last := time.Now()
-	for {
-		n, err := r.drain(reader, &rec)
+	next := last.Add(beat.Next(last, tickEvery))
+	var n int // records read
+	for armed := false; ctx.Err() == nil; {
+		now := time.Now()
+		if !now.Before(next) {
+			r.tick(now.Sub(last))
+			last, next = now, now.Add(beat.Next(now, tickEvery))
+		}
+		var err error
+		switch {
+		case n > 0:
+			pause := pollIdle
+			if n >= busy {
+				pause = pollBusy
+			}
+			poll.Reset(pause)
+			select {
+			case <-ctx.Done():
+			case <-poll.C:
+			}
+			armed = false
+			n, err = r.drain(reader)
+		case !armed:
+			// An event that is just being sent may not have seen the flag, so the first sleep is short.
+			if err := r.kernel.asleep.Put(uint32(0), uint32(1)); err != nil {
+				return fmt.Errorf("ask to be woken: %w", err)
+			}
+			armed = true
+			n, err = r.await(reader, now.Add(pollIdle))
+		default:
+			n, err = r.await(reader, next)
+		}
 		if err != nil {
 			return err
 		}
-		if now := time.Now(); now.Sub(last) >= tickEvery {
-			r.tick(now.Sub(last))
-			last = now
-		}
-		if n >= busy {
-			poll.Reset(pollBusy)
-		} else {
-			poll.Reset(pollIdle)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-poll.C:
-		}
 	}
+	return nil
+}
+
+// await sleeps until there is a record, or the deadline, or it is woken, and emits what lies in the ring then.
+func (r *run) await(reader *ringbuf.Reader, deadline time.Time) (int, error) {
+	reader.SetDeadline(deadline.Add(time.Millisecond)) // the rest of a millisecond would not be slept
+	if got, err := r.read(reader); err != nil || !got {
+		return 0, err
+	}
+	n, err := r.drain(reader)
+	return n + 1, err
 }
 
 // drain emits what lies in the ring and returns how many records that were.
-func (r *run) drain(reader *ringbuf.Reader, rec *ringbuf.Record) (n int, err error) {
+func (r *run) drain(reader *ringbuf.Reader) (n int, err error) {
 	if reader.AvailableBytes() == 0 {
 		return 0, nil
 	}
 	reader.SetDeadline(time.Unix(1, 0)) // long past: never wait
 	for ; n < maxBatch; n++ {
-		err := reader.ReadInto(rec)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return n, nil
+		if got, err := r.read(reader); err != nil || !got {
+			return n, err
 		}
-		if err != nil {
-			return n, fmt.Errorf("read the ring buffer: %w", err)
-		}
-		ev, err := decode(rec.RawSample, r.clock)
-		if err != nil {
-			r.env.Log.Error("record not understood", "error", err)
-			r.emit(minewarden.Event{Time: time.Now(), Data: &minewarden.Lost{N: 1, Where: "record"}})
-			continue
-		}
-		if exec, ok := ev.Data.(*minewarden.Exec); ok {
-			complete(ev.Process.Key, exec)
-		}
-		r.emit(ev)
 	}
 	return n, nil
+}
+
+// read emits a record. It returns false where none came before the deadline.
+func (r *run) read(reader *ringbuf.Reader) (bool, error) {
+	err := reader.ReadInto(&r.record)
+	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, ringbuf.ErrFlushed) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read the ring buffer: %w", err)
+	}
+	ev, err := decode(r.record.RawSample, r.clock)
+	if err != nil {
+		r.env.Log.Error("record not understood", "error", err)
+		r.emit(minewarden.Event{Time: time.Now(), Data: &minewarden.Lost{N: 1, Where: "record"}})
+		return true, nil
+	}
+	if exec, ok := ev.Data.(*minewarden.Exec); ok {
+		complete(ev.Process.Key, exec)
+	}
+	r.emit(ev)
+	return true, nil
 }
 
 // tick does what is done about once a second.
@@ -203,10 +247,10 @@ func (r *run) reportLost() {
 		r.env.Log.Error("read loss counters", "error", err)
 		return
 	}
-	for kind, n := range counts {
-		if d := n - r.lost[kind]; d > 0 {
-			r.lost[kind] = n
-			r.emit(minewarden.Event{Time: time.Now(), Data: &minewarden.Lost{N: d, Where: "ring buffer, " + kindNames[kind]}})
+	for what, n := range counts {
+		if d := n - r.lost[what]; d > 0 {
+			r.lost[what] = n
+			r.emit(minewarden.Event{Time: time.Now(), Data: &minewarden.Lost{N: d, Where: lossNames[what]}})
 		}
 	}
 }

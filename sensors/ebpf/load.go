@@ -23,7 +23,9 @@ type Capability struct {
 // kernel holds what was loaded. Closing it leaves nothing behind.
 type kernel struct {
 	events, lost *ebpf.Map
+	asleep       *ebpf.Map
 	threads      *ebpf.Map // these are nil where their group did not load
+	made         *ebpf.Map
 	pending      *ebpf.Map
 	protects     *ebpf.Map
 	list         *ebpf.Program
@@ -67,7 +69,7 @@ func load(config Config) (*kernel, error) {
 		return nil, err
 	}
 	spec.Maps["events"].MaxEntries = uint32(config.RingKiB) << 10
-	for to, name := range map[**ebpf.Map]string{&k.events: "events", &k.lost: "lost"} {
+	for to, name := range map[**ebpf.Map]string{&k.events: "events", &k.lost: "lost", &k.asleep: "asleep"} {
 		if *to, err = ebpf.NewMap(spec.Maps[name]); err != nil {
 			k.Close()
 			return nil, refused("make the map "+name, errors.Join(err, limit))
@@ -110,7 +112,7 @@ func (k *kernel) load(g group, config Config) error {
 				k.clock = p
 			}
 		}
-		for to, name := range map[**ebpf.Map]string{&k.threads: "threads", &k.pending: "pending", &k.protects: "protects"} {
+		for to, name := range map[**ebpf.Map]string{&k.threads: "threads", &k.made: "made", &k.pending: "pending", &k.protects: "protects"} {
 			if m := c.Maps[name]; m != nil {
 				*to = m
 			}
@@ -128,10 +130,15 @@ func (k *kernel) loadOnce(g group, without []string, config Config) (*ebpf.Colle
 	for _, name := range without {
 		delete(spec.Programs, name)
 	}
+	for _, m := range spec.Maps {
+		if config.entries > 0 && (m.Type == ebpf.Hash || m.Type == ebpf.LRUHash) {
+			m.MaxEntries = config.entries
+		}
+	}
 	shared := map[string]*ebpf.Map{}
 	if m := spec.Maps["events"]; m != nil {
 		m.MaxEntries = uint32(config.RingKiB) << 10
-		shared["events"], shared["lost"] = k.events, k.lost
+		shared["events"], shared["lost"], shared["asleep"] = k.events, k.lost, k.asleep
 	}
 	for name, value := range map[string]any{
 		"self_tgid":    uint32(os.Getpid()),
@@ -168,18 +175,26 @@ func (k *kernel) attach(config Config) error {
 	return nil
 }
 
-// lostCounts returns how many events of each kind have not fitted into the ring so far.
-func (k *kernel) lostCounts() (sums [numKinds]uint64, err error) {
-	for kind := range uint32(numKinds) {
-		var perCPU []uint64
-		if err := k.lost.Lookup(kind, &perCPU); err != nil {
-			return sums, fmt.Errorf("read losses of %s: %w", kindNames[kind], err)
-		}
-		for _, n := range perCPU {
-			sums[kind] += n
+// lostCounts returns how many events of each kind have not fitted into the ring so far, and what found no place in a table.
+func (k *kernel) lostCounts() (sums [numLosses]uint64, err error) {
+	for what := range uint32(numLosses) {
+		if sums[what], err = total(k.lost, what); err != nil {
+			return sums, err
 		}
 	}
 	return sums, nil
+}
+
+// total adds up a counter of all CPUs.
+func total(m *ebpf.Map, at uint32) (sum uint64, err error) {
+	var perCPU []uint64
+	if err := m.Lookup(at, &perCPU); err != nil {
+		return 0, fmt.Errorf("read %s: %w", m, err)
+	}
+	for _, n := range perCPU {
+		sum += n
+	}
+	return sum, nil
 }
 
 // Close detaches and unloads everything.

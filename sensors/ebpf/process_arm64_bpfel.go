@@ -52,6 +52,7 @@ type processExecBuffer struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	processMapAsleep  = "asleep"
 	processMapEvents  = "events"
 	processMapLost    = "lost"
 	processMapScratch = "scratch"
@@ -111,6 +112,7 @@ type processProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type processMapSpecs struct {
+	Asleep  *ebpf.MapSpec `ebpf:"asleep"`
 	Events  *ebpf.MapSpec `ebpf:"events"`
 	Lost    *ebpf.MapSpec `ebpf:"lost"`
 	Scratch *ebpf.MapSpec `ebpf:"scratch"`
@@ -142,6 +144,7 @@ func (o *processObjects) Close() error {
 //
 // It can be passed to loadProcessObjects or ebpf.CollectionSpec.LoadAndAssign.
 type processMaps struct {
+	Asleep  *ebpf.Map `ebpf:"asleep"`
 	Events  *ebpf.Map `ebpf:"events"`
 	Lost    *ebpf.Map `ebpf:"lost"`
 	Scratch *ebpf.Map `ebpf:"scratch"`
@@ -149,6 +152,7 @@ type processMaps struct {
 
 func (m *processMaps) Close() error {
 	return _ProcessClose(
+		m.Asleep,
 		m.Events,
 		m.Lost,
 		m.Scratch,

@@ -26,7 +26,17 @@ const (
 	numKinds
 )
 
-var kindNames = [numKinds]string{"", "exec", "fork", "exit", "connect", "tune", "access", "sample"}
+// What is lost is counted by kind and, after these, for tables that are full.
+const (
+	lostProtect = numKinds + iota
+	numLosses
+)
+
+var lossNames = [numLosses]string{
+	kindExec: "ring buffer, exec", kindFork: "ring buffer, fork", kindExit: "ring buffer, exit", kindConnect: "ring buffer, connect",
+	kindTune: "ring buffer, tune", kindAccess: "ring buffer, access", kindSample: "ring buffer, sample",
+	lostProtect: "memory made executable, the table is full",
+}
 
 // The sizes of the fixed parts of the records.
 const (

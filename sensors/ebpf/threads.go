@@ -39,6 +39,8 @@ type threads struct {
 	round uint32
 	keys  []uint32
 	vals  []cpuThread
+
+	removed, forgotten uint64 // entries that were deleted here, and that the kernel evicted, so far
 }
 
 type thread struct {
@@ -65,7 +67,14 @@ func (r *run) reportThreads(since time.Duration) {
 	now := time.Now()
 	probes := map[int]bool{}
 	var gone []uint32
-	err := batches(r.kernel.threads, t.keys, t.vals, func(tid uint32, v *cpuThread) {
+	made, err := total(r.kernel.made, 0) // before the table is read: what comes meanwhile is not taken for forgotten
+	if err != nil {
+		r.env.Log.Error("read thread table", "error", err)
+		return
+	}
+	present := uint64(0)
+	err = batches(r.kernel.threads, t.keys, t.vals, func(tid uint32, v *cpuThread) {
+		present++
 		r.observe(tid, v, since, now, probes)
 		if v.Gone != 0 {
 			gone = append(gone, tid)
@@ -73,10 +82,18 @@ func (r *run) reportThreads(since time.Duration) {
 	})
 	if err != nil {
 		r.env.Log.Error("read thread table", "error", err)
+		return
+	}
+	if n := int64(made - t.removed - present - t.forgotten); n > 0 {
+		t.forgotten += uint64(n)
+		r.emit(minewarden.Event{Time: now, Data: &minewarden.Lost{N: uint64(n), Where: "threads, the table is full"}})
 	}
 	for _, tid := range gone {
 		delete(t.seen, tid)
-		if err := r.kernel.threads.Delete(tid); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		switch err := r.kernel.threads.Delete(tid); {
+		case err == nil:
+			t.removed++
+		case !errors.Is(err, ebpf.ErrKeyNotExist):
 			r.env.Log.Error("forget a thread", "tid", tid, "error", err)
 		}
 	}

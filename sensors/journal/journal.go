@@ -16,6 +16,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/internal/beat"
 )
 
 //go:embed README.md
@@ -123,7 +124,7 @@ func (s *sensor) Run(ctx context.Context, emit minewarden.Emit) (err error) {
 	}
 	defer func() { err = errors.Join(err, f.stop()) }()
 	f.find(!known && !s.cfg.FromStart)
-	tick := time.NewTicker(pause)
+	tick := time.NewTimer(beat.Next(time.Now(), pause))
 	defer tick.Stop()
 	looked := s.env.Now()
 	for {
@@ -146,6 +147,7 @@ func (s *sensor) Run(ctx context.Context, emit minewarden.Emit) (err error) {
 		case err := <-watcher.Errors:
 			f.warn("watching the journal", err)
 		case <-tick.C:
+			tick.Reset(beat.Next(time.Now(), pause))
 			if now := s.env.Now(); now.Sub(looked) >= again {
 				looked = now
 				f.find(false)

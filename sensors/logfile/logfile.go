@@ -14,6 +14,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/internal/beat"
 	"github.com/minewarden/minewarden/internal/logs"
 )
 
@@ -136,7 +137,7 @@ func (s *sensor) Run(ctx context.Context, emit minewarden.Emit) (err error) {
 	f := &follower{sensor: s, emit: emit, state: st, watcher: watcher, files: map[string]*file{}, dirs: map[string]bool{}}
 	defer func() { err = errors.Join(err, f.stop()) }()
 	f.find(true)
-	tick := time.NewTicker(pause)
+	tick := time.NewTimer(beat.Next(time.Now(), pause))
 	defer tick.Stop()
 	looked := s.env.Now()
 	for {
@@ -157,6 +158,7 @@ func (s *sensor) Run(ctx context.Context, emit minewarden.Emit) (err error) {
 		case err := <-watcher.Errors:
 			s.env.Log.Warn("watching logs: some changes were not told; files are looked at every second", "error", err)
 		case <-tick.C:
+			tick.Reset(beat.Next(time.Now(), pause))
 			if now := s.env.Now(); now.Sub(looked) >= again {
 				looked = now
 				f.find(false)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/internal/beat"
 )
 
 //go:embed README.md
@@ -80,7 +81,7 @@ func (s *sensor) Run(ctx context.Context, emit minewarden.Emit) (err error) {
 	if err := w.look(); err != nil {
 		return err
 	}
-	usage := time.NewTicker(s.cfg.Interval)
+	usage := time.NewTimer(beat.Next(time.Now(), s.cfg.Interval))
 	defer usage.Stop()
 	var poll <-chan time.Time
 	if s.cfg.Processes {
@@ -94,6 +95,7 @@ func (s *sensor) Run(ctx context.Context, emit minewarden.Emit) (err error) {
 			return nil
 		case <-usage.C:
 			err = w.look()
+			usage.Reset(beat.Next(time.Now(), s.cfg.Interval))
 		case <-poll:
 			err = w.poll()
 		}

@@ -71,6 +71,7 @@ struct access {
 };
 
 // A process is told of once a second for each kind of thing it asks, and for each way into each process: how << 24 | pid.
+// What is forgotten here is told again.
 struct told_key {
 	u32 tgid;
 	u32 what;

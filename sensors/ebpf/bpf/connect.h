@@ -57,15 +57,16 @@ struct connect {
 	u8 remote[16];
 };
 
-// TCP connections without an answer yet, by socket.
+// TCP connections without an answer yet, by socket. Each leaves the table with its state, so it fills only while so many
+// wait at once; then further ones are told of without their result.
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4096);
 	__type(key, u64);
 	__type(value, struct connect);
 } pending SEC(".maps");
 
-// Threads within connect(2) whose first packet was seen: the end of the call is no news.
+// Threads within connect(2) whose first packet was seen: the end of the call is no news. One forgotten here is told twice.
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
@@ -110,7 +111,8 @@ static __always_inline int state_changes(u64 *ctx, int with_cookie)
 		addresses(&c, sk);
 		c.result = 1;
 		c.cookie = with_cookie ? bpf_get_socket_cookie(sk) : (u64)BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
-		bpf_map_update_elem(&pending, &id, &c, BPF_ANY);
+		if (bpf_map_update_elem(&pending, &id, &c, BPF_ANY))
+			send(&c, sizeof(c));
 		bpf_map_update_elem(&dialing, &tid, &one, BPF_ANY);
 	} else if (before == TCP_SYN_SENT && after != TCP_SYN_RECV) {
 		struct connect *c = bpf_map_lookup_elem(&pending, &id);

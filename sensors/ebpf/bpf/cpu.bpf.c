@@ -40,6 +40,14 @@ struct {
 	__type(value, struct thread);
 } threads SEC(".maps");
 
+// How many entries the table ever got. Those that user space has neither removed nor still sees were forgotten.
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u64);
+} made SEC(".maps");
+
 struct sample {
 	struct head head;
 	u64 ip;
@@ -59,6 +67,8 @@ static __always_inline struct thread *thread_of(u32 tid, struct task_struct *tas
 {
 	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
 	struct thread fresh;
+	u32 zero = 0;
+	u64 *n;
 
 	if (t && t->start == BPF_CORE_READ(task, start_boottime))
 		return t;
@@ -68,7 +78,13 @@ static __always_inline struct thread *thread_of(u32 tid, struct task_struct *tas
 	fresh.tgid = BPF_CORE_READ(task, tgid);
 	fresh.cpu = cpu;
 	fresh.grant = FIRST_SAMPLES;
-	bpf_map_update_elem(&threads, &tid, &fresh, BPF_ANY);
+	if (!t && bpf_map_update_elem(&threads, &tid, &fresh, BPF_NOEXIST) == 0) {
+		n = bpf_map_lookup_elem(&made, &zero);
+		if (n)
+			*n += 1;
+	} else if (t) {
+		bpf_map_update_elem(&threads, &tid, &fresh, BPF_ANY);
+	}
 	return bpf_map_lookup_elem(&threads, &tid);
 }
 

@@ -27,32 +27,52 @@ struct head {
 	u64 time;
 };
 
-// One ring for all programs, so that events keep their order. The loader gives each object the same two maps.
+// One ring for all programs, so that events keep their order. The loader gives each object the same ring, losses and flag.
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4 << 20);
 } events SEC(".maps");
 
-// Events that did not fit into the ring, by kind.
+// What was lost: by kind of event, those that did not fit into the ring; then by table, those for which it had no place.
+enum {
+	LOST_PROTECT = KIND_END, // memory made executable
+	LOST_END,
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, KIND_END);
+	__uint(max_entries, LOST_END);
 	__type(key, u32);
 	__type(value, u64);
 } lost SEC(".maps");
 
-static __always_inline void count_lost(u32 kind)
+static __always_inline void count_lost(u32 what)
 {
-	u64 *n = bpf_map_lookup_elem(&lost, &kind);
+	u64 *n = bpf_map_lookup_elem(&lost, &what);
 
 	if (n)
 		*n += 1;
 }
 
-// The reader looks by the clock: waking it for an event costs the victim of the wake-up more than the event itself.
+// Not 0 while the reader sleeps until it is woken. Else it looks by the clock: waking it for every event costs the victim of
+// the wake-up more than the event itself.
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u32);
+} asleep SEC(".maps");
+
 static __always_inline void send(void *data, u64 size)
 {
-	if (bpf_ringbuf_output(&events, data, size, BPF_RB_NO_WAKEUP))
+	u32 zero = 0, *sleeps = bpf_map_lookup_elem(&asleep, &zero);
+	u64 flags = BPF_RB_NO_WAKEUP;
+
+	if (sleeps && *sleeps) {
+		*sleeps = 0; // the first event wakes it; two at once do no harm
+		flags = BPF_RB_FORCE_WAKEUP;
+	}
+	if (bpf_ringbuf_output(&events, data, size, flags))
 		count_lost(*(u32 *)data);
 }
 

@@ -15,7 +15,7 @@ struct protect {
 	u32 flips;
 	u32 both; // of the flips: writable and executable at once
 	u32 next;
-	u32 pad;
+	u32 gone; // the process ended; user space removes the entry
 	struct range exec[RANGES]; // last made executable
 };
 
@@ -26,8 +26,8 @@ struct protect_key {
 };
 
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 2048);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
 	__type(key, struct protect_key);
 	__type(value, struct protect);
 } protects SEC(".maps");
@@ -63,8 +63,10 @@ static __noinline int protect(struct task_struct *task, u64 addr, u64 len, u64 p
 		__builtin_memset(&fresh, 0, sizeof(fresh));
 		bpf_map_update_elem(&protects, &key, &fresh, BPF_NOEXIST);
 		p = bpf_map_lookup_elem(&protects, &key);
-		if (!p)
+		if (!p) {
+			count_lost(LOST_PROTECT);
 			return 0;
+		}
 	}
 	p->addr = addr;
 	p->len = len;
@@ -74,5 +76,23 @@ static __noinline int protect(struct task_struct *task, u64 addr, u64 len, u64 p
 	u32 i = p->next++ & (RANGES - 1);
 	p->exec[i].from = addr;
 	p->exec[i].to = addr + len;
+	return 0;
+}
+
+// The last counts of a process are still to be read after its end.
+SEC("tp_btf/sched_process_exit")
+int on_protect_exit(u64 *ctx)
+{
+	struct task_struct *task = (void *)ctx[0];
+	struct protect_key key = {};
+	struct protect *p;
+
+	if (BPF_CORE_READ(task, signal, live.counter) != 0)
+		return 0;
+	key.tgid = BPF_CORE_READ(task, tgid);
+	key.start = BPF_CORE_READ(task, group_leader, start_boottime);
+	p = bpf_map_lookup_elem(&protects, &key);
+	if (p)
+		p->gone = 1;
 	return 0;
 }
