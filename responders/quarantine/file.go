@@ -156,6 +156,9 @@ func (f *file) stat(t *target, force string) (string, error) {
 		if pkg != "" {
 			return "it belongs to package " + pkg, nil
 		}
+		if shared(t.Path) {
+			return "it holds what others wrote as well: take the miner's lines out instead", nil
+		}
 	}
 	var err error
 	if f.meta.Xattr, err = xattrs(fd); err != nil {

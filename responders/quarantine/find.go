@@ -168,6 +168,21 @@ func isConfig(t *target) bool {
 	return n >= 2
 }
 
+// shared reports whether a file is one that intruders write lines into and that the machine or its people need: without it nobody
+// logs in, or everybody's shell is another. No package lists these, for they are made on the machine.
+func shared(path string) bool {
+	switch path {
+	case "/etc/profile", "/etc/bash.bashrc", "/etc/environment", "/etc/passwd", "/etc/shadow", "/etc/group", "/etc/gshadow", "/etc/sudoers", "/etc/hosts",
+		"/etc/resolv.conf", "/etc/fstab", "/etc/crontab", "/etc/ld.so.preload", "/etc/ssh/sshd_config":
+		return true
+	}
+	switch filepath.Base(path) {
+	case "authorized_keys", "authorized_keys2", "known_hosts", ".bashrc", ".bash_profile", ".bash_login", ".bash_logout", ".profile", ".zshrc", ".zshenv", ".zprofile":
+		return true
+	}
+	return strings.HasPrefix(path, "/var/spool/cron/")
+}
+
 // packageOf returns which Debian package installed the file, or "".
 func packageOf(t *target) (string, error) {
 	root, err := rootOf(t)

@@ -277,7 +277,10 @@ func TestSwapBeforeUnlink(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	r := responder(t)
-	for path, why := range map[string]string{"/dev/null": "kernel", "/proc/self/status": "kernel", "/bin/true": "package"} {
+	keys := filepath.Join(t.TempDir(), ".ssh", "authorized_keys")
+	must(t, os.Mkdir(filepath.Dir(keys), 0o700))
+	must(t, os.WriteFile(keys, []byte("ssh-ed25519 AAAA admin\nssh-ed25519 AAAA intruder\n"), 0o600))
+	for path, why := range map[string]string{"/dev/null": "kernel", "/proc/self/status": "kernel", "/bin/true": "package", keys: "lines", "/etc/passwd": "lines"} {
 		a := one(t, r, about(path))
 		if len(a.Refused) != 1 || !strings.Contains(a.Refused[0], why) || len(a.Blast) != 0 {
 			t.Errorf("%s: %+v", path, a)

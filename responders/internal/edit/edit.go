@@ -115,6 +115,12 @@ func (r Root) openDir(path string) (int, error) {
 		case err == nil:
 			return fd, nil
 		case errors.Is(err, unix.ELOOP):
+			// Where /bin is a link, user bin has no /bin/.ssh all the same: nothing is refused that is not there.
+			if fd, err := unix.Openat2(root, rel, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT}); err == nil {
+				_ = unix.Close(fd) // a path handle
+			} else if errors.Is(err, unix.ENOENT) {
+				return -1, fmt.Errorf("open %s: %w", path, err)
+			}
 			return -1, fmt.Errorf("open %s: %w: a symbolic link leads there", path, ErrRefused)
 		case !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR):
 			return -1, fmt.Errorf("open %s: %w", path, err)

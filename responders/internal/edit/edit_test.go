@@ -2,6 +2,7 @@ package edit
 
 import (
 	"errors"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -40,6 +41,15 @@ func TestOpenRefuses(t *testing.T) {
 	for _, path := range []string{"/etc/link", "/linked/file", "/etc/huge", "/etc/two", "/etc/fifo", "/etc", "/out/etc/passwd", "/"} {
 		if f, err := r.Open(path); !errors.Is(err, ErrRefused) {
 			t.Errorf("Open(%s) = %v, %v, want it refused", path, f, err)
+		}
+	}
+	for _, path := range []string{"/linked/none", "/linked/none/file", "/etc/none"} {
+		want := fs.ErrNotExist
+		if path == "/linked/none" { // its directory is there, behind a link
+			want = ErrRefused
+		}
+		if f, err := r.Open(path); !errors.Is(err, want) {
+			t.Errorf("Open(%s) = %v, %v, want %v", path, f, err, want)
 		}
 	}
 	for _, path := range []string{"etc/file", "/etc/../etc/file", "/../etc/file", "/etc//file"} {
