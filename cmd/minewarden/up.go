@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -55,6 +56,9 @@ func newUp() *cobra.Command {
 				Action:  func(inc minewarden.Incident, r minewarden.Receipt) { tellAction(errOut, inc, r) },
 			})
 			if err != nil {
+				if errors.Is(err, context.Canceled) && cmd.Context().Err() != nil {
+					return nil // told to end while it began: no failure, or systemd would start it again
+				}
 				return err
 			}
 			defer func() { err = errors.Join(err, a.Close()) }()
