@@ -3,13 +3,9 @@ package indicators
 import (
 	"strings"
 	"time"
-	"unsafe"
 
 	"github.com/minewarden/minewarden"
 )
-
-// bytesAsString views b as a string for a look-up. The result must not outlive the call that made b.
-func bytesAsString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // Match returns the indicators that values of ev meet. It allocates only when there is one.
 func (s *Set) Match(ev *minewarden.Event) []minewarden.Match {
@@ -17,15 +13,15 @@ func (s *Set) Match(ev *minewarden.Event) []minewarden.Match {
 		return nil
 	}
 	var out []minewarden.Match
-	add := func(field string, ind minewarden.Indicator, ok bool) {
+	add := func(field string, hit Hit, ok bool) {
 		if ok {
-			out = append(out, minewarden.Match{Field: field, Indicator: ind})
+			out = append(out, minewarden.Match{Field: field, Indicator: hit.Indicator()})
 		}
 	}
 	name := func(field, name string) {
 		if name != "" {
-			ind, ok := s.Name(lower(name), ev.Time)
-			add(field, ind, ok)
+			hit, ok := s.Name(lower(name), ev.Time)
+			add(field, hit, ok)
 		}
 	}
 	switch d := ev.Data.(type) {
@@ -35,8 +31,8 @@ func (s *Set) Match(ev *minewarden.Event) []minewarden.Match {
 			name("cname", n)
 		}
 		for _, a := range d.Addrs {
-			ind, ok := s.Addr(a, 0, ev.Time)
-			add("addr", ind, ok)
+			hit, ok := s.Addr(a, 0, ev.Time)
+			add("addr", hit, ok)
 		}
 	case *minewarden.TLS:
 		name("sni", d.SNI)
@@ -50,12 +46,12 @@ func (s *Set) Match(ev *minewarden.Event) []minewarden.Match {
 		host, _, _ := strings.Cut(d.Host, ":")
 		name("host", host)
 	case *minewarden.Connect:
-		ind, ok := s.Addr(d.Remote.Addr(), d.Remote.Port(), ev.Time)
-		add("remote", ind, ok)
+		hit, ok := s.Addr(d.Remote.Addr(), d.Remote.Port(), ev.Time)
+		add("remote", hit, ok)
 	case *minewarden.Flow:
 		if d.State == "open" {
-			ind, ok := s.Addr(d.Key.Server.Addr(), d.Key.Server.Port(), ev.Time)
-			add("server", ind, ok)
+			hit, ok := s.Addr(d.Key.Server.Addr(), d.Key.Server.Port(), ev.Time)
+			add("server", hit, ok)
 		}
 	case *minewarden.Image:
 		s.hashOf(d.SHA256, ev.Time, add)
@@ -65,10 +61,10 @@ func (s *Set) Match(ev *minewarden.Event) []minewarden.Match {
 	return out
 }
 
-func (s *Set) hashOf(sum string, now time.Time, add func(string, minewarden.Indicator, bool)) {
+func (s *Set) hashOf(sum string, now time.Time, add func(string, Hit, bool)) {
 	if sum != "" {
-		ind, ok := s.Exact(SHA256, sum, now)
-		add("sha256", ind, ok)
+		hit, ok := s.Exact(SHA256, sum, now)
+		add("sha256", hit, ok)
 	}
 }
 

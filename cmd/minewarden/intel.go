@@ -263,9 +263,9 @@ func matches(set *indicators.Set, value string, now time.Time) (out []minewarden
 	if err != nil {
 		return nil, err
 	}
-	add := func(i minewarden.Indicator, ok bool) {
+	add := func(hit indicators.Hit, ok bool) {
 		if ok {
-			out = append(out, i)
+			out = append(out, hit.Indicator())
 		}
 	}
 	host := func(name string, port uint16) {

@@ -58,9 +58,12 @@ func TestFeed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i, ok := set.Name("eu.pool.example", now)
-	if !ok || i.Source != "feed@2026-11-21" || i.Confidence != 0.9 || !i.Expires.Equal(now.Add(24*time.Hour)) {
-		t.Errorf("%+v %t", i, ok)
+	hit, ok := set.Name("eu.pool.example", now)
+	if !ok {
+		t.Fatal("the list is not in force")
+	}
+	if i := hit.Indicator(); i.Source != "feed@2026-11-21" || i.Confidence != 0.9 || !i.Expires.Equal(now.Add(24*time.Hour)) {
+		t.Errorf("%+v", i)
 	}
 	if res, err = l.Update(t.Context(), via, source(t, l, "feed"), false); err != nil || !res.Unchanged || asked == "" {
 		t.Errorf("%+v %v, asked with %q", res, err, asked)

@@ -178,7 +178,7 @@ func (g *Guard) ObserveDNS(name string, aliases []string, addrs []netip.Addr, tt
 		n = plain(n)
 		r.follow.answered(n, list)
 		holds = append(holds, r.follow.holds(n)...)
-		if ind, ok := g.set.Load().Name(n, now); ok && ind.Confidence >= r.config.MinConfidence {
+		if hit, ok := g.set.Load().Name(n, now); ok && hit.Confidence() >= r.config.MinConfidence {
 			bad = true
 		}
 	}
