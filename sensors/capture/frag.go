@@ -33,13 +33,14 @@ type frags struct {
 	known   [1 << 10]uint16 // how many of ids have these last bits
 	bytes   int
 	spare   []*datagram // to be used again
+	spared  int         // bytes of them
 	out     []byte      // what was put together last
 }
 
-// spareDatagrams is how many are kept to be used again: each as large as a datagram in four fragments of Ethernet at most.
+// How much is kept to be used again.
 const (
 	spareDatagrams = 64
-	spareDatagram  = 6 << 10
+	sparedBytes    = 1 << 20
 )
 
 // add takes one fragment and returns the whole payload, good until the next call, when it was the last one missing, or nil.
@@ -117,6 +118,7 @@ func (fs *frags) datagram(k fragKey, now int64) *datagram {
 	}
 	d := fs.spare[i-1]
 	fs.spare = fs.spare[:i-1]
+	fs.spared -= cap(d.bytes)
 	*d = datagram{key: k, since: now, parts: d.parts[:0], bytes: d.bytes[:0]}
 	return d
 }
@@ -125,8 +127,9 @@ func (fs *frags) drop(i int) {
 	d := fs.waiting[i]
 	fs.bytes -= d.have
 	fs.known[d.key.id%uint32(len(fs.known))]--
-	if len(fs.spare) < spareDatagrams && cap(d.bytes) <= spareDatagram {
+	if len(fs.spare) < spareDatagrams && fs.spared+cap(d.bytes) <= sparedBytes {
 		fs.spare = append(fs.spare, d)
+		fs.spared += cap(d.bytes)
 	}
 	fs.waiting = append(fs.waiting[:i], fs.waiting[i+1:]...)
 	fs.ids = append(fs.ids[:i], fs.ids[i+1:]...)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 
 	"github.com/klauspost/compress/zstd"
@@ -15,10 +16,10 @@ import (
 
 const (
 	readAhead = 1 << 20
-	// dropBehind is how much of a mapped file may stay in memory after it was read.
-	dropBehind = 16 << 20
-	// populate is how much of a mapped file is asked for at once.
-	populate = 8 << 20
+	// dropBehind is how much of a mapped file may stay in memory after it was read, and populate how much is asked for at once:
+	// so little that what the kernel and the processor note of its pages is still near when they are read, and given back.
+	dropBehind = 1 << 20
+	populate   = 512 << 10
 	// A compressed capture may unpack to maxRatio times its size and bombFloor more. Captures of empty packets reach 100.
 	maxRatio  = 300
 	bombFloor = 1 << 30
@@ -34,6 +35,7 @@ type input struct {
 	mapped  []byte
 	dropped int
 	ready   int // bytes of mapped that were asked for ahead
+	turn    int // off at which ahead is due
 	near    int // bytes of mapped that were asked to come near the processor
 	close   []func() error
 }
@@ -55,19 +57,11 @@ func openInput(path string) (*input, error) {
 			in.close = append(in.close, func() error { return unix.Munmap(m) })
 			if packed(m) == "" {
 				in.buf, in.mapped = m, m
-				return in, advise(m, unix.MADV_SEQUENTIAL, in)
+				return in, nil
 			}
 		}
 	}
 	return in, in.read(f)
-}
-
-// advise closes in when the kernel refuses, which it does only for ranges that are not mapped.
-func advise(m []byte, how int, in *input) error {
-	if err := unix.Madvise(m, how); err != nil {
-		return errors.Join(err, in.Close())
-	}
-	return nil
 }
 
 // read makes in read from r, unpacking it where it is packed.
@@ -171,29 +165,33 @@ func (in *input) fill(n int) ([]byte, error) {
 	return rest, io.ErrUnexpectedEOF
 }
 
-// Memory takes as long to answer as a packet takes to be worked on: what comes nearAhead later is asked for, nearStep or more at once.
+// Memory takes as long to answer as a packet takes to be worked on: what comes nearAhead later is asked for, nearStep at once.
 const (
 	nearAhead = 4 << 10
-	nearStep  = 256
+	nearStep  = 512
 )
 
-// approach asks for what will soon be read.
+// approach asks for what will soon be read. It is short so that it is done in place, once for each packet.
 func (in *input) approach() {
-	to := in.off + nearAhead
-	if to-in.near < nearStep || to > len(in.mapped) {
-		return
+	if in.off >= in.near-nearAhead {
+		in.come()
 	}
-	from := max(in.near, in.off)
-	in.near = to
-	prefetch(&in.mapped[from], to-from)
 }
 
-// ahead asks for what will be read next in one go, and gives back the memory of what was read.
+func (in *input) come() {
+	from, to := max(in.near, in.off), in.off+nearAhead+nearStep
+	if in.near = to; to <= len(in.mapped) {
+		prefetch(&in.mapped[from], to-from)
+	}
+}
+
+// ahead asks for what will be read next in one go, and gives back the memory of what was read. It is due when off has reached turn.
 func (in *input) ahead() error {
 	if in.mapped == nil {
+		in.turn = math.MaxInt
 		return nil
 	}
-	if in.ready < len(in.mapped) && in.off+populate/2 > in.ready {
+	if in.ready < len(in.mapped) {
 		from := max(in.ready, in.off&^(1<<16-1))
 		to := min(from+populate, len(in.mapped))
 		// Only a saving: kernels before 5.14 do not know it, and pages come one after the other.
@@ -201,6 +199,10 @@ func (in *input) ahead() error {
 			to = len(in.mapped)
 		}
 		in.ready = to
+	}
+	in.turn = in.off + populate/2
+	if in.ready < len(in.mapped) {
+		in.turn = in.ready - populate/2
 	}
 	if in.off-in.dropped < dropBehind {
 		return nil

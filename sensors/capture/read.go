@@ -51,10 +51,10 @@ func read(ctx context.Context, in *input, bad func(error), emit minewarden.Emit)
 	var f frame
 	p, plain := fr.(*pcap)
 	for {
-		if n%checkEvery == 0 {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
+		if n%checkEvery == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if in.off >= in.turn {
 			if err := in.ahead(); err != nil {
 				return err
 			}

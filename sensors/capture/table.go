@@ -74,20 +74,21 @@ const (
 	flowAnswered // both ends sent
 )
 
-// flow holds no pointers, so that a million of them cost the garbage collector nothing.
+// flow holds no pointers, so that a million of them cost the garbage collector nothing, and fills two cache lines.
 type flow struct {
 	key      key
 	flags    uint16
 	app      app
-	iface    [2]uint16 // by end: where its packets are taken from, live
-	conn     uint32    // 1 + index into conns; 0: none
-	start    int64
+	conn     uint32 // 1 + index into conns; 0: none
 	last     int64
 	reported int64
-	packets  [2]uint32 // by end: 0 the client
-	bytes    [2]uint64
+	bytes    [2]uint64 // by end: 0 the client
+	packets  [2]uint32
 	isn      [2]uint32 // of SYN, by side
+	start    int64
+	iface    [2]uint16 // by end: where its packets are taken from, live
 	hash     uint32
+	_        [16]byte
 }
 
 // side returns which end sent: 0 the client.
