@@ -1,6 +1,7 @@
 package terminal
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"io"
 	"unicode"
@@ -33,6 +34,12 @@ func SafeJSON(b []byte) []byte {
 	var out []byte
 	kept := 0
 	for i := 0; i < len(b); {
+		for i+8 <= len(b) && plain(binary.LittleEndian.Uint64(b[i:])) {
+			i += 8
+		}
+		if i == len(b) {
+			break
+		}
 		r, n := rune(b[i]), 1
 		if r >= utf8.RuneSelf {
 			r, n = utf8.DecodeRune(b[i:])
@@ -50,6 +57,12 @@ func SafeJSON(b []byte) []byte {
 		return b
 	}
 	return append(out, b[kept:]...)
+}
+
+// plain says that none of eight bytes is beyond ASCII or DEL.
+func plain(b uint64) bool {
+	const ones = 0x0101010101010101
+	return (b|(b+ones))&(0x80*ones) == 0
 }
 
 func utf16of(r rune) []rune {
