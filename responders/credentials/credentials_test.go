@@ -38,6 +38,8 @@ var victim = map[string]string{
 	"/home/bob/.ssh/authorized_keys": "command=\"/bin/x y\",no-pty " + evilKey + "\n" + goodKey,
 	"/home/bob/.ssh/known_hosts":     "web1,10.0.0.7 ssh-ed25519 AAAA\n|1|abc=|def= ssh-ed25519 AAAA\n@cert-authority *.x ssh-rsa AAAA\ndb1 ssh-rsa AAAA\n",
 	"/home/eve/.ssh/known_hosts":     "files ssh-rsa AAAA\n",
+	"/home/adm2/.ssh/known_hosts":    "web2 ssh-rsa AAAA\n",
+	"/home/bob/.ssh/id_rsa":          "private",
 	"/home/eve/.ssh/id_ed25519":      "private",
 	"/home/eve/.ssh/id_ed25519.pub":  "public",
 	"/home/eve/.aws/credentials":     "[default]\naws_secret_access_key = hunter2\n",
@@ -157,6 +159,12 @@ func incident() minewarden.Incident {
 	}
 }
 
+func todoOf(t *testing.T, r *Responder, inc minewarden.Incident) []minewarden.Action {
+	t.Helper()
+	todo, _ := plan(t, r, inc)
+	return todo
+}
+
 func plan(t *testing.T, r *Responder, inc minewarden.Incident) (todo []minewarden.Action, refused []string) {
 	t.Helper()
 	all, err := r.Plan(t.Context(), inc)
@@ -215,7 +223,14 @@ func TestPlanOfRootAndOfNobodyKnows(t *testing.T) {
 	root := uint32(0)
 	for name, uid := range map[string]*uint32{"root": &root, "unknown": nil} {
 		inc := incident()
-		inc.Members[0].UID, inc.Findings = uid, nil
+		inc.Members[0].UID = uid
+		inc.Findings = []minewarden.IncidentFinding{{Rule: "pow/randomx", Severity: minewarden.Critical}}
+		for _, a := range todoOf(t, r, inc) {
+			if a.Op == OpKnownHosts {
+				t.Errorf("%s: a program that nobody steered: %s", name, a.Summary)
+			}
+		}
+		inc.Findings = append(inc.Findings, minewarden.IncidentFinding{Rule: "lineage/service-chain", Severity: minewarden.High})
 		todo, _ := plan(t, r, inc)
 		var list, ops string
 		for _, a := range todo {
@@ -232,7 +247,7 @@ func TestPlanOfRootAndOfNobodyKnows(t *testing.T) {
 		if strings.Contains(list, "not known") != (uid == nil) {
 			t.Errorf("%s: %s", name, list)
 		}
-		if !strings.Contains(ops, "/home/bob/.ssh/known_hosts") || strings.Contains(ops, "lock-account") {
+		if !strings.Contains(ops, "/home/bob/.ssh/known_hosts") || strings.Contains(ops, "/home/adm2/.ssh") || strings.Contains(ops, "lock-account") {
 			t.Errorf("%s: %s", name, ops)
 		}
 	}

@@ -19,6 +19,7 @@ type facts struct {
 	names     []string // accounts that findings are about
 	keys      []keyClaim
 	processes []process
+	intruder  bool // findings speak of somebody who gave commands or took credentials, not of a program alone
 }
 
 // keyClaim is a key that a finding is about.
@@ -105,7 +106,13 @@ func uidOf(pid int32) (uint32, error) {
 	return 0, os.ErrNotExist
 }
 
+// steered are the families of rules that see what somebody did who was inside.
+var steered = [...]string{"login", "credential", "lineage", "exploit", "persistence"}
+
 func (f *facts) finding(x *minewarden.IncidentFinding) {
+	if family, _, _ := strings.Cut(x.Rule, "/"); x.Severity >= minewarden.High && slices.Contains(steered[:], family) {
+		f.intruder = true
+	}
 	if x.Subject.Type == minewarden.SubjectAccount {
 		put(&f.names, x.Subject.ID)
 	}

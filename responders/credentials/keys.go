@@ -105,9 +105,13 @@ func printable(s string) string {
 	}, strings.ToValidUTF8(s, "\uFFFD"))
 }
 
-// knownHosts plans to clean the lists of hosts that the lineage could read: worms take the next machine from there. Hashed
-// names tell nothing and stay, as do the keys of authorities and revoked ones.
+// knownHosts plans to clean the lists of hosts that the lineage could read: worms take the next machine from there, where a
+// private key beside the list opens it, or where the account itself is theirs. Hashed names tell nothing and stay, as do the keys
+// of authorities and revoked ones.
 func (p *planner) knownHosts() {
+	if !p.facts.intruder {
+		return // a miner that nobody was seen to steer goes nowhere from here
+	}
 	n := 0
 	for i := range p.all {
 		a := &p.all[i]
@@ -129,7 +133,7 @@ func (p *planner) knownHosts() {
 				continue
 			}
 			hunks := plain(f.Data)
-			if len(hunks) == 0 || n >= maxFiles {
+			if len(hunks) == 0 || n >= maxFiles || !slices.Contains(p.facts.names, a.Name) && !p.privateKey(strings.TrimSuffix(path, "/known_hosts")) {
 				continue
 			}
 			n++
@@ -139,6 +143,12 @@ func (p *planner) knownHosts() {
 			}, fmt.Sprintf("forget the hosts that account %q knows", a.Name))
 		}
 	}
+}
+
+// privateKey reports whether a directory holds what ssh takes for a key of its own accord.
+func (p *planner) privateKey(dir string) bool {
+	names, err := p.root.Names(dir)
+	return err != nil || slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, "id_") && !strings.HasSuffix(n, ".pub") })
 }
 
 // plain returns the lines of known_hosts whose names can be read.

@@ -1,10 +1,12 @@
 package source
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -282,6 +284,30 @@ func TestLinksAreNotFollowed(t *testing.T) {
 	}
 	if !strings.Contains(strings.Join(refused, "\n"), "symbolic link") || !strings.Contains(strings.Join(refused, "\n"), "more names") {
 		t.Errorf("refused: %q", refused)
+	}
+}
+
+// TestHomesThatAreNone plans without a warning where accounts have a link, a file or nothing for a home, as system accounts do.
+func TestHomesThatAreNone(t *testing.T) {
+	dir := makeTree(t)
+	passwd, err := os.ReadFile(dir + "/etc/passwd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	passwd = append(passwd, "bin:x:2:2::/bin:/usr/sbin/nologin\nsync:x:4:4::/bin/sync:/bin/sync\nnone:x:5:5::/nonexistent:/bin/false\n"...)
+	for _, err := range []error{
+		os.WriteFile(dir+"/etc/passwd", passwd, 0o644), os.MkdirAll(dir+"/usr/bin", 0o755), os.Symlink("usr/bin", dir+"/bin"), os.WriteFile(dir+"/usr/bin/sync", nil, 0o755),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var log bytes.Buffer
+	r := newSource(t, dir, t.TempDir(), nil)
+	r.book.Log = slog.New(slog.NewTextHandler(&log, nil))
+	plan(t, r, incident())
+	if log.Len() > 0 {
+		t.Error(log.String())
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/responders/internal/accounts"
@@ -152,7 +153,8 @@ func (p *planner) files(ctx context.Context) {
 	}
 	for _, dir := range dirs {
 		names, err := p.root.Names(dir)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		// System accounts have homes such as /bin, which is a link: nobody starts anything from there.
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, edit.ErrRefused) && !errors.Is(err, syscall.ENOTDIR) {
 			p.book.Log.Warn("a directory is not searched, or not all of it", "directory", dir, "error", err)
 		}
 		slices.Sort(names)
