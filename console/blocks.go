@@ -17,15 +17,15 @@ type Blocks interface {
 	Block(ctx context.Context, targets []string, lasts time.Duration, who, why string) (minewarden.Receipt, error)
 }
 
-type blockTargets struct {
-	Targets []string `json:"targets" minItems:"1" maxItems:"1000" doc:"addresses, CIDRs, ADDRESS:PORT, :PORT, names"`
-}
-
 func (s *Server) blocks() {
 	if s.o.Blocks == nil && !s.all {
 		return
 	}
-	type planIn struct{ Body blockTargets }
+	type planIn struct {
+		Body struct {
+			Targets []string `json:"targets" minItems:"1" maxItems:"1000" doc:"addresses, CIDRs, ADDRESS:PORT, :PORT, names"`
+		}
+	}
 	huma.Register(s.api, operation(access.Responder, http.MethodPost, "/blocks/plan", "planBlock", "Show what a block would touch"), func(ctx context.Context, in *planIn) (*answer[minewarden.Action], error) {
 		a, err := s.o.Blocks.PlanBlock(ctx, in.Body.Targets)
 		if err != nil {
@@ -35,9 +35,9 @@ func (s *Server) blocks() {
 	})
 	type blockIn struct {
 		Body struct {
-			blockTargets
-			Seconds int64  `json:"seconds,omitempty" minimum:"1" maximum:"31622400" doc:"how long; not given: as configured"`
-			Why     string `json:"why" minLength:"1" maxLength:"10000"`
+			Targets []string `json:"targets" minItems:"1" maxItems:"1000" doc:"addresses, CIDRs, ADDRESS:PORT, :PORT, names"`
+			Seconds int64    `json:"seconds,omitempty" minimum:"1" maximum:"31622400" doc:"how long; not given: as configured"`
+			Why     string   `json:"why" minLength:"1" maxLength:"10000"`
 		}
 	}
 	huma.Register(s.api, operation(access.Responder, http.MethodPost, "/blocks", "block", "Refuse connections to what is named, for a while"), func(ctx context.Context, in *blockIn) (*answer[minewarden.Receipt], error) {
