@@ -114,6 +114,52 @@ func TestLoginShellJoinsNothing(t *testing.T) {
 	}
 }
 
+// What somebody does one after the other has nothing in common but the shell or tool that was there before; what a service does has.
+func TestWhatWasThereBefore(t *testing.T) {
+	for name, c := range map[string]struct {
+		up   []string
+		args []string // of the last of up
+		same bool
+	}{
+		"session without a terminal":      {[]string{"systemd", "backend", "bash"}, []string{"bash", "/dev/fd/3"}, false},
+		"shell within a shell":            {[]string{"systemd", "sshd", "bash#0", "bash"}, []string{"bash", "--norc"}, false},
+		"tool of a session":               {[]string{"systemd", "sshd", "bash#0", "editor"}, []string{"editor", "."}, false},
+		"script that runs for hours":      {[]string{"systemd", "bash"}, []string{"bash", "/opt/run.sh"}, false},
+		"service of no known name":        {[]string{"systemd", "web-api"}, []string{"/opt/web-api"}, true},
+		"worker of one":                   {[]string{"systemd", "web-api", "web-api#2"}, []string{"/opt/web-api"}, true},
+		"service in an interpreter":       {[]string{"systemd", "python3"}, []string{"python3", "/opt/api.py"}, true},
+		"service that a person started":   {[]string{"systemd", "sshd", "bash#0", "redis-server"}, []string{"redis-server"}, true},
+		"in a shell that began just then": {[]string{"systemd", "cron", "sh"}, []string{"sh", "-c", "x"}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			co, tr := correlator(), tree{}
+			up := tr.chain(c.up...)
+			up.Args = c.args
+			var ids [2]string
+			for i, child := range [...]string{"timeout", "timeout#2"} {
+				wrapper := tr.add(child, up)
+				inner := tr.add(fmt.Sprintf("sh#in%d", i), wrapper)
+				bad := tr.add(fmt.Sprintf("xmrig#%d", i), inner)
+				if name != "in a shell that began just then" {
+					for _, p := range []*minewarden.Process{wrapper, inner, bad} {
+						p.Key.Start += wrapperAge * uint64(2+i)
+					}
+				}
+				bad.Exe = fmt.Sprintf("/tmp/%d", i)
+				ids[i] = co.Finding(finding("pow/code", float64(i), bad))
+				for _, m := range co.all[ids[i]].inc.Members {
+					if m.Key == up.Key && !c.same {
+						t.Errorf("%s is a member", m.Name)
+					}
+				}
+			}
+			if (ids[0] == ids[1]) != c.same {
+				t.Errorf("incidents %s and %s, want same: %t", ids[0], ids[1], c.same)
+			}
+		})
+	}
+}
+
 func TestContainer(t *testing.T) {
 	co, tr := correlator(), tree{}
 	shim := tr.chain("systemd", "containerd-shim-runc-v2")

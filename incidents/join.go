@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/internal/program"
 )
 
 // find returns the incident that f belongs to, or nil: first by who did it, then by where, then by what.
@@ -121,11 +122,15 @@ func rootOf(f *minewarden.Finding) string {
 }
 
 // rootProcess goes up through shells and other launchers to who started them: siblings of one service share it. It stops
-// below what starts everything.
+// below what starts everything, and below what was there long before and is no service: somebody's session, or a tool that runs
+// one command after the other for somebody.
 func rootProcess(p *minewarden.Process) *minewarden.Process {
 	root := p
 	for root.Parent != nil && !border(root, root.Parent) {
 		up := root.Parent
+		if root.Key.Start-min(up.Key.Start, root.Key.Start) > wrapperAge && !daemon(up) {
+			break
+		}
 		// From what was found: to its launchers, and to who ran those. From a service: to its own first process only.
 		if !launches(up) && root != p && !launches(root) && (up.Exe == "" || up.Exe != root.Exe) {
 			break
@@ -134,6 +139,25 @@ func rootProcess(p *minewarden.Process) *minewarden.Process {
 	}
 	return root
 }
+
+// daemon reports whether p is a service: by what it is known for, or because what starts services started it.
+func daemon(p *minewarden.Process) bool {
+	if program.OfProcess(p)&program.Service != 0 {
+		return true
+	}
+	if wraps(p) {
+		return false
+	}
+	first := p
+	for first.Parent != nil && first.Exe != "" && first.Parent.Exe == first.Exe {
+		first = first.Parent
+	}
+	up := first.Parent
+	return up == nil || up.Key.PID == 1 || slices.Contains(managers, up.Base())
+}
+
+// managers are what starts services and nothing else.
+var managers = []string{"systemd", "init", "supervisord", "runsvdir", "s6-svscan"}
 
 // borders are programs whose children have nothing in common: those that start services, sessions and containers.
 var borders = []string{

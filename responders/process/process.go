@@ -122,21 +122,23 @@ func count(n int) string {
 }
 
 // roots picks the members of this boot that the gravest evidence is about: those with high or critical findings; if there are
-// none, those that are not weak; if there are none of these either, all. What they started comes along, what started them does
-// not.
+// none, those with medium ones; if there are none of these either, those that are not weak, or else all. What they started comes
+// along; what started them, shells and wrappers that no finding is about, does not.
 func roots(inc *minewarden.Incident, boot string) []minewarden.ProcessKey {
-	var tiers [3][]minewarden.ProcessKey
+	var tiers [4][]minewarden.ProcessKey
 	for _, m := range inc.Members {
 		if (m.Key.Boot != boot && m.Key.Boot != "") || m.Key.PID <= 0 {
 			continue
 		}
 		m.Key.Boot = boot
-		tier := 1
+		tier := 2
 		switch {
 		case m.Severity >= minewarden.High:
 			tier = 0
 		case m.Weak:
-			tier = 2
+			tier = 3
+		case m.Severity >= minewarden.Medium:
+			tier = 1
 		}
 		tiers[tier] = append(tiers[tier], m.Key)
 	}

@@ -174,6 +174,20 @@ func TestWeakMembersAreLeftAlone(t *testing.T) {
 	}
 }
 
+// What started a member of which something is known is not stopped with it: it may be a person's shell.
+func TestWrappersAreLeftAlone(t *testing.T) {
+	for _, severity := range []minewarden.Severity{minewarden.Medium, minewarden.High} {
+		found, wrapper := shell(t, "sleep 60; :"), shell(t, "sleep 60; :")
+		inc := incident(t, found, wrapper)
+		inc.Members[0].Severity, inc.Members[1].Severity = severity, 0
+		r := responder(t, Config{})
+		receipt := do(t, r, plan(t, r, Freeze, inc))
+		if !receipt.OK || !stopped(t, found) || stopped(t, wrapper) {
+			t.Errorf("%s: %s, found stopped %t, wrapper stopped %t", severity, receipt.Result, stopped(t, found), stopped(t, wrapper))
+		}
+	}
+}
+
 func TestContainerID(t *testing.T) {
 	id := strings.Repeat("0a", 32)
 	for _, path := range []string{

@@ -148,6 +148,13 @@ func (f *file) stat(t *target, force string) (string, error) {
 	case st.Size > maxSize:
 		return fmt.Sprintf("it has %d bytes, more than are copied", st.Size), nil
 	}
+	var own unix.Stat_t // what a drill runs is a copy of the agent, or the agent's own file
+	if err := unix.Stat("/proc/self/exe", &own); err != nil {
+		return "", fmt.Errorf("look at minewarden's own executable: %w", err)
+	}
+	if own.Dev == st.Dev && own.Ino == st.Ino {
+		return "it is minewarden itself", nil
+	}
 	if !t.Exe && force != "packaged" {
 		pkg, err := packageOf(t)
 		if err != nil {

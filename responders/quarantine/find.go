@@ -82,7 +82,10 @@ func ofMember(m *minewarden.Member, boot string, add func(target)) {
 	if t.Path == "" {
 		return
 	}
-	add(t)
+	// A packaged shell or wrapper that no finding is about has nothing of the miner's but, perhaps, its script.
+	if m.Package == "" || m.Severity > 0 || m.Weak || t.Exe {
+		add(t)
+	}
 	config := t
 	config.Exe = false
 	if alive && t.Exe && sameRoot("/proc/"+strconv.Itoa(int(m.Key.PID))) {

@@ -297,6 +297,35 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// A drill's processes run the agent's own file, which no force takes away.
+func TestNotItself(t *testing.T) {
+	own, err := os.Readlink("/proc/self/exe")
+	must(t, err)
+	r := responder(t)
+	inc := minewarden.Incident{ID: "i1", Members: []minewarden.Member{start(t, exec.Command(own))}}
+	a := one(t, r, inc)
+	if len(a.Blast) > 0 || len(a.Refused) != 1 || !strings.Contains(a.Refused[0], "minewarden itself") {
+		t.Errorf("%+v", a)
+	}
+	a.Params[ParamForce] = "packaged"
+	if receipt := do(t, r, a); receipt.OK {
+		t.Error(receipt.Result)
+	}
+	if _, err := os.Stat(own); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The shell that waits for a miner is not the miner's file; its script is.
+func TestWrapper(t *testing.T) {
+	script := filepath.Join(t.TempDir(), "run")
+	must(t, os.WriteFile(script, []byte("#!/bin/sh\nread x\n"), 0o755))
+	m := minewarden.Member{Key: minewarden.ProcessKey{PID: 1 << 22, Start: 1}, Name: "sh", Exe: "/bin/sh", Package: "dpkg:dash", Args: []string{"/bin/sh", script}}
+	if a := one(t, responder(t), minewarden.Incident{ID: "i1", Members: []minewarden.Member{m}}); a.Target.ID != script {
+		t.Errorf("%+v", a)
+	}
+}
+
 func start(t *testing.T, cmd *exec.Cmd) minewarden.Member {
 	t.Helper()
 	cmd.Env = append(os.Environ(), modeEnv+"=sleep")
