@@ -8,29 +8,9 @@ import (
 
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/audits"
-	"github.com/minewarden/minewarden/config"
 	"github.com/minewarden/minewarden/console"
 	"github.com/minewarden/minewarden/detectors"
 )
-
-// settings shows the effective configuration to the console.
-type settings struct{ cfg *config.Config }
-
-// Settings implements console.Settings. Sections of modules are named, not shown: they may hold tokens.
-func (s settings) Settings() []console.Setting {
-	c, d := s.cfg, config.Default()
-	one := func(key, value, def string) console.Setting {
-		return console.Setting{Key: key, Value: value, Default: value == def}
-	}
-	out := []console.Setting{
-		one("data", c.Data, d.Data), one("listen", c.Listen, d.Listen), one("respond", string(c.Respond), string(d.Respond)), one("record", c.Record, d.Record),
-		one("disable", strings.Join(c.Disable, ", "), ""), one("geoip", c.GeoIP, d.GeoIP),
-	}
-	for _, name := range c.Sections() {
-		out = append(out, console.Setting{Key: name, Value: "set", Secret: true})
-	}
-	return out
-}
 
 // docsFor is how long the texts stay in memory after somebody read them: they are some MiB, and seldom read.
 const docsFor = 2 * time.Minute

@@ -51,6 +51,7 @@ type Config struct {
 	// SigmaRules are folders of rules given on the command line, beside those of the detector's section.
 	SigmaRules []string `yaml:"-"`
 
+	given    map[string]bool                // top-level keys of the file that are no section
 	sections map[string]map[string]ast.Node // catalogue → module → its section
 	parts    map[string]ast.Node            // of Parts → its section
 }
@@ -105,6 +106,7 @@ func Parse(text []byte) (c *Config, err error) {
 		return nil, errors.New(strings.TrimSpace(yaml.FormatError(err, false, true)))
 	}
 	c = Default()
+	c.given = map[string]bool{}
 	c.sections, c.parts = map[string]map[string]ast.Node{}, map[string]ast.Node{}
 	if len(file.Docs) > 1 {
 		return nil, errors.New("more than one document")
@@ -152,8 +154,35 @@ func (c *Config) top(body ast.Node) error {
 		if err := yaml.NodeToValue(pair.Value, target, yaml.Strict()); err != nil {
 			return fmt.Errorf("line %d: %s: %s", line(pair.Key), key, strings.TrimSpace(yaml.FormatError(err, false, false)))
 		}
+		c.given[key] = true
 	}
 	return nil
+}
+
+// Has reports whether the file says a key, given from the outside in: "listen"; "sensors", "journal", "dirs".
+func (c *Config) Has(key ...string) bool {
+	if len(key) == 1 && c.given[key[0]] {
+		return true
+	}
+	node, rest := c.parts[key[0]], key[1:]
+	if isCatalogue(key[0]) && len(key) > 1 {
+		node, rest = c.sections[key[0]][key[1]], key[2:]
+	}
+	for node != nil {
+		if len(rest) == 0 {
+			return true
+		}
+		pairs, err := mapping(node)
+		if err != nil {
+			return false
+		}
+		i := slices.IndexFunc(pairs, func(p *ast.MappingValueNode) bool { return p.Key.String() == rest[0] })
+		if i < 0 {
+			return false
+		}
+		node, rest = pairs[i].Value, rest[1:]
+	}
+	return false
 }
 
 func (c *Config) catalogue(name string, value ast.Node) error {

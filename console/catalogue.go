@@ -26,6 +26,8 @@ type ModuleDoc struct {
 	Doc       string `json:"doc,omitempty" doc:"Markdown; only when one module is asked for"`
 	Rules     int    `json:"rules"`
 	Disabled  bool   `json:"disabled,omitempty"`
+	// Untranslated is of the language that was asked for.
+	Untranslated int `json:"untranslated,omitempty" doc:"paragraphs of doc that are English still"`
 }
 
 // RuleDoc is what is always true of a finding.
@@ -49,6 +51,7 @@ func (s *Server) catalogue() {
 	}
 	type in struct {
 		Catalogue string `query:"catalogue" enum:"sensors,detectors,audits,responders"`
+		Language
 	}
 	huma.Register(s.api, read("/modules", "modules", "What minewarden is made of"), func(ctx context.Context, in *in) (*answer[list[ModuleDoc]], error) {
 		all, err := s.o.Catalogue.Modules()
@@ -56,7 +59,7 @@ func (s *Server) catalogue() {
 		for _, m := range all {
 			if in.Catalogue == "" || m.Catalogue == in.Catalogue {
 				m.Doc = ""
-				some = append(some, m)
+				some = append(some, m.in(in.Lang))
 			}
 		}
 		return ok(items(some), s.fail(ctx, "list modules", err))
@@ -64,6 +67,7 @@ func (s *Server) catalogue() {
 	type one struct {
 		Catalogue string `path:"catalogue" maxLength:"32"`
 		Name      string `path:"name" maxLength:"64"`
+		Language
 	}
 	huma.Register(s.api, read("/modules/{catalogue}/{name}", "module", "How a module works, and what it misses"), func(ctx context.Context, in *one) (*answer[ModuleDoc], error) {
 		all, err := s.o.Catalogue.Modules()
@@ -72,21 +76,40 @@ func (s *Server) catalogue() {
 		}
 		for _, m := range all {
 			if m.Catalogue == in.Catalogue && m.Name == in.Name {
-				return ok(m, nil)
+				return ok(m.in(in.Lang), nil)
 			}
 		}
 		return nil, huma.Error404NotFound("there is no such module")
 	})
-	type language struct {
-		Lang string `query:"lang" enum:"en,zh" default:"en" doc:"of titles and advice; a rule without a translation stays English"`
-	}
-	huma.Register(s.api, read("/rules", "rules", "What findings can say"), func(ctx context.Context, in *language) (*answer[list[RuleDoc]], error) {
+	huma.Register(s.api, read("/rules", "rules", "What findings can say"), func(ctx context.Context, in *Language) (*answer[list[RuleDoc]], error) {
 		all, err := s.o.Catalogue.Rules()
 		if in.Lang == "zh" {
 			all = inChinese(all)
 		}
 		return ok(items(all), s.fail(ctx, "list rules", err))
 	})
+	huma.Register(s.api, read("/texts", "texts", "What actions, playbooks, drills and sensors say, in another language"), func(_ context.Context, in *Language) (*answer[list[chinese.Pattern]], error) {
+		if in.Lang != "zh" {
+			return ok(items[chinese.Pattern](nil), nil)
+		}
+		return ok(items(chinese.Texts()), nil)
+	})
+}
+
+// Language is the parameter of what people read. Its name is exported because only then its fields are parameters.
+type Language struct {
+	Lang string `query:"lang" enum:"en,zh" default:"en" doc:"of titles and texts; what has no translation stays English"`
+}
+
+// in returns a module in a language.
+func (m ModuleDoc) in(lang string) ModuleDoc {
+	if lang == "zh" {
+		m.Title, _ = chinese.Text(m.Title)
+		if m.Doc != "" {
+			m.Doc, m.Untranslated = chinese.Doc(m.Doc)
+		}
+	}
+	return m
 }
 
 // inChinese returns copies: the catalogue's own stay English.

@@ -16,10 +16,13 @@ type Settings interface {
 
 // A Setting is one key and its value.
 type Setting struct {
-	Key     string `json:"key" doc:"as the configuration file has it, parts joined by a point"`
-	Value   string `json:"value"`
-	Default bool   `json:"default" doc:"the file does not say it"`
-	Secret  bool   `json:"secret,omitempty"`
+	Key          string `json:"key" doc:"as the configuration file has it, parts joined by a point"`
+	Section      string `json:"section,omitempty" doc:"whose it is: a module as sensors/journal, or a part as alerts; empty: the program's"`
+	Value        string `json:"value"`
+	DefaultValue string `json:"default_value"`
+	From         string `json:"from" enum:"default,file,command" doc:"who says it; command: an option of the command line"`
+	Default      bool   `json:"default" doc:"nobody says it, or what is said is the default"`
+	Secret       bool   `json:"secret,omitempty"`
 }
 
 func (s *Server) settings() {

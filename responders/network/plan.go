@@ -137,11 +137,11 @@ func (r *Responder) plan(inc *minewarden.Incident, op string, items []Item, name
 	if op == Offline {
 		what = fmt.Sprintf("the network of %d processes", len(take))
 	}
-	ends := fmt.Sprintf("for %s", r.config.Expires)
+	ends := r.config.Expires.String()
 	if !r.config.Persist {
 		ends += ", while the agent runs"
 	}
-	a.Summary = fmt.Sprintf("block %s %s", what, ends)
+	a.Summary = fmt.Sprintf("block %s for %s", what, ends)
 	return a, nil
 }
 

@@ -4,7 +4,7 @@ import { useEffect, useState, useSyncExternalStore } from "react";
 import { invalidate } from "./cache";
 import { base } from "./client";
 
-export const kinds = ["incident", "finding", "action", "sensor", "drill", "run", "posture"] as const;
+export const kinds = ["incident", "finding", "action", "sensor", "drill", "run", "deadline", "posture"] as const;
 export type EventKind = (typeof kinds)[number];
 
 /** The paths whose answers an event makes old. */
@@ -15,6 +15,7 @@ export const stale: Record<EventKind, string[]> = {
   sensor: ["/overview", "/sensors"],
   drill: ["/drills"],
   run: ["/incidents/", "/overview"],
+  deadline: ["/incidents", "/overview"],
   posture: ["/posture", "/overview"],
 };
 

@@ -532,6 +532,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/incidents/{id}/deadlines": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The deadlines of an incident, the next first
+         * @description Needs the role viewer.
+         */
+        get: operations["deadlines"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/incidents/{id}/evidence": {
         parameters: {
             query?: never;
@@ -1416,6 +1436,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/texts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What actions, playbooks, drills and sensors say, in another language
+         * @description Needs the role viewer.
+         */
+        get: operations["texts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1495,11 +1535,9 @@ export interface components {
              * @description how long; not given: as configured
              */
             seconds?: number;
-            why: string;
-        };
-        BlockTargets: {
             /** @description addresses, CIDRs, ADDRESS:PORT, :PORT, names */
             targets: string[];
+            why: string;
         };
         ChangeAccountRequest: {
             disabled?: boolean;
@@ -1507,6 +1545,10 @@ export interface components {
             role?: "viewer" | "analyst" | "responder" | "admin";
             /** @description let passwords be tried again at once */
             unlock?: boolean;
+        };
+        ChinesePattern: {
+            en: string;
+            zh: string;
         };
         CollectInBody: {
             /** @description each process stands still while it is read */
@@ -1594,9 +1636,13 @@ export interface components {
             who: string;
         };
         Deadline: {
+            /** @description who met it */
+            by?: string;
             /** Format: date-time */
             due: string;
             incident: string;
+            /** Format: date-time */
+            met?: string;
             /**
              * @description late: met after it was due; dropped: it was a false positive
              * @enum {string}
@@ -1873,6 +1919,11 @@ export interface components {
             /** @description pass it as after for the next page; absent on the last */
             next?: string;
         };
+        ListDeadline: {
+            items: components["schemas"]["Deadline"][];
+            /** @description pass it as after for the next page; absent on the last */
+            next?: string;
+        };
         ListDrillDoc: {
             items: components["schemas"]["DrillDoc"][];
             /** @description pass it as after for the next page; absent on the last */
@@ -1905,6 +1956,11 @@ export interface components {
         };
         ListPasskey: {
             items: components["schemas"]["Passkey"][];
+        };
+        ListPattern: {
+            items: components["schemas"]["ChinesePattern"][];
+            /** @description pass it as after for the next page; absent on the last */
+            next?: string;
         };
         ListPlaybook: {
             items: components["schemas"]["PlaybooksPlaybook"][];
@@ -2063,6 +2119,11 @@ export interface components {
             /** Format: int64 */
             rules: number;
             title: string;
+            /**
+             * Format: int64
+             * @description paragraphs of doc that are English still
+             */
+            untranslated?: number;
         };
         Moment: {
             detail?: string;
@@ -2072,6 +2133,8 @@ export interface components {
             ref?: string;
             /** @enum {string} */
             severity?: "info" | "low" | "medium" | "high" | "critical";
+            /** @description of a finding */
+            subject?: components["schemas"]["Subject"];
             /** Format: date-time */
             time: string;
             title: string;
@@ -2115,6 +2178,8 @@ export interface components {
             who: string;
         };
         OverviewOut: {
+            /** @description where the console is served */
+            console?: string;
             /** @description by state, then severity */
             counts: {
                 [key: string]: {
@@ -2153,6 +2218,10 @@ export interface components {
             publicKey: {
                 [key: string]: unknown;
             };
+        };
+        PlanInBody: {
+            /** @description addresses, CIDRs, ADDRESS:PORT, :PORT, names */
+            targets: string[];
         };
         PlaybooksAct: {
             action: components["schemas"]["Action"];
@@ -2468,11 +2537,19 @@ export interface components {
             password: string;
         };
         Setting: {
-            /** @description the file does not say it */
+            /** @description nobody says it, or what is said is the default */
             default: boolean;
+            default_value: string;
+            /**
+             * @description who says it; command: an option of the command line
+             * @enum {string}
+             */
+            from: "default" | "file" | "command";
             /** @description as the configuration file has it, parts joined by a point */
             key: string;
             secret?: boolean;
+            /** @description whose it is: a module as sensors/journal, or a part as alerts; empty: the program's */
+            section?: string;
             value: string;
         };
         StartInBody: {
@@ -3375,7 +3452,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["BlockTargets"];
+                "application/json": components["schemas"]["PlanInBody"];
             };
         };
         responses: {
@@ -4087,6 +4164,38 @@ export interface operations {
             };
             /** @description Internal Server Error */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    deadlines: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description or a beginning of it that no other has */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListDeadline"];
+                };
+            };
+            /** @description Error */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5299,6 +5408,8 @@ export interface operations {
         parameters: {
             query?: {
                 catalogue?: "sensors" | "detectors" | "audits" | "responders";
+                /** @description of titles and texts; what has no translation stays English */
+                lang?: "en" | "zh";
             };
             header?: never;
             path?: never;
@@ -5328,7 +5439,10 @@ export interface operations {
     };
     module: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description of titles and texts; what has no translation stays English */
+                lang?: "en" | "zh";
+            };
             header?: never;
             path: {
                 catalogue: string;
@@ -5740,7 +5854,7 @@ export interface operations {
     rules: {
         parameters: {
             query?: {
-                /** @description of titles and advice; a rule without a translation stays English */
+                /** @description of titles and texts; what has no translation stays English */
                 lang?: "en" | "zh";
             };
             header?: never;
@@ -6579,6 +6693,38 @@ export interface operations {
             };
             /** @description Internal Server Error */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    texts: {
+        parameters: {
+            query?: {
+                /** @description of titles and texts; what has no translation stays English */
+                lang?: "en" | "zh";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListPattern"];
+                };
+            };
+            /** @description Error */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };

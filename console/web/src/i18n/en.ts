@@ -207,7 +207,7 @@ export const en = {
   },
   rules: {
     catalogue: "Part", catalogues: { detectors: "Detectors", audits: "Audits", sensors: "Sensors", responders: "Responders" }, modules: "How it works, and what it misses", rules: "Rules",
-    misses: "What it misses", off: "off", count: (n: string, c: number) => `${n} rule${s(c)}`, module: "Module", references: "References", firstOf: (n: string, all: string) => `The first ${n} of ${all}; search to find others.`,
+    misses: "What it misses", heading: "What it misses", off: "off", count: (n: string, c: number) => `${n} rule${s(c)}`, module: "Module", references: "References", firstOf: (n: string, all: string) => `The first ${n} of ${all}; search to find others.`,
   },
   suppressions: {
     what: "What you know to be wanted is not told again, until the day you set. What was held back is counted.", none: "Nothing is suppressed", add: "Suppress", added: "It will not be told again.",
@@ -239,7 +239,9 @@ export const en = {
     look: "How it looks", language: "Language", oldPassword: "Present password", newPassword: "New password", passwordHint: (n: number) => `At least ${n} characters. Length matters, signs do not.`,
     savePassword: "Set the password", passwordSaved: "The password is set.", passkeys: "Passkeys", passkeysHint: "A key on your device instead of a password.", addPasskey: "Add a passkey", noPasskeys: "This browser has no passkeys here.", remove: "Remove",
     tokens: "API tokens", tokensHint: "For programs. A token may do at most what you may.", addToken: "Make a token", tokenOnce: "Copy it now; it is shown once:", effective: "Configuration in force",
-    effectiveHint: "Change it in the configuration file and start the agent again.", from: "Set by", byDefault: "default", byFile: "file", secretSet: "set, not shown",
+    effectiveHint: "Change it in the configuration file and start the agent again.", from: "Set by", byDefault: "Default", secretSet: "set, not shown",
+    own: "The program", same: "the same", changedOnly: "Only what somebody set", allDefault: "Everything is as it comes.", origins: { default: "nobody", file: "the file", command: "the command line" } as Terms,
+    keys: (n: number, set: number) => `${n} key${s(n)}${set > 0 ? `, ${set} set` : ""}`,
   },
 };
 

@@ -188,7 +188,7 @@ export const zh: Messages = {
   },
   rules: {
     catalogue: "类别", catalogues: { detectors: "检测器", audits: "检查项", sensors: "传感器", responders: "处置器" }, modules: "工作原理与盲区", rules: "规则",
-    misses: "盲区", off: "已关闭", count: (n) => `${n} 条规则`, module: "模块", references: "参考资料", firstOf: (n, all) => `显示 ${all} 条中的前 ${n} 条；请用搜索查找其余。`,
+    misses: "盲区", heading: "会漏掉什么", off: "已关闭", count: (n) => `${n} 条规则`, module: "模块", references: "参考资料", firstOf: (n, all) => `显示 ${all} 条中的前 ${n} 条；请用搜索查找其余。`,
   },
   suppressions: {
     what: "您确认允许的对象在设定日期之前不再报告。被抑制的数量会计数。", none: "没有抑制项", add: "抑制", added: "不再报告。",
@@ -220,6 +220,8 @@ export const zh: Messages = {
     look: "显示", language: "语言", oldPassword: "当前密码", newPassword: "新密码", passwordHint: (n) => `至少 ${n} 个字符。长度最重要，不要求特殊符号。`,
     savePassword: "设置密码", passwordSaved: "密码已设置。", passkeys: "通行密钥", passkeysHint: "用设备上的密钥代替密码。", addPasskey: "添加通行密钥", noPasskeys: "此浏览器在这里不支持通行密钥。", remove: "删除",
     tokens: "API 令牌", tokensHint: "供程序使用。令牌的权限不会超过您的权限。", addToken: "创建令牌", tokenOnce: "请立即复制，只显示一次：", effective: "当前生效的配置",
-    effectiveHint: "请在配置文件中修改，然后重新启动代理。", from: "来源", byDefault: "默认", byFile: "文件", secretSet: "已设置，不显示",
+    effectiveHint: "请在配置文件中修改，然后重新启动代理。", from: "来源", byDefault: "默认值", secretSet: "已设置，不显示",
+    own: "程序本身", same: "相同", changedOnly: "只显示有人设置过的项", allDefault: "全部为默认值。", origins: { default: "默认", file: "配置文件", command: "命令行" },
+    keys: (n, set) => `${n} 项${set > 0 ? `，其中 ${set} 项已设置` : ""}`,
   },
 };

@@ -10,6 +10,7 @@ import { Act, Ask } from "../parts/act";
 import { isSet, number } from "../parts/format";
 import { Icon } from "../parts/icons";
 import { NeedNote, Page, Show } from "../parts/states";
+import { Tell } from "../parts/tell";
 import { Ago, Code, Raw, useNow } from "../parts/text";
 
 export default function Drills() {
@@ -40,7 +41,7 @@ export default function Drills() {
                     <Raw text={d.name} />
                   </h2>
                   <p>
-                    <Raw text={d.title} />
+                    <Tell text={d.title} />
                   </p>
                   <p className="tags">
                     {d.technique.map((x) => (
@@ -85,7 +86,7 @@ export default function Drills() {
           }}
         >
           <p>
-            <Raw text={ask.title} />
+            <Tell text={ask.title} />
           </p>
           <p>{t.drills.harmless}</p>
         </Ask>
@@ -116,7 +117,7 @@ function Outcome({ last }: { last: DrillNews | undefined }) {
       )}
       {last.error && (
         <p>
-          <Raw text={last.error} lines />
+          <Tell text={last.error} lines />
         </p>
       )}
       <p className="dim">

@@ -10,6 +10,7 @@ import { SeverityMark, StateMark, Sure } from "../parts/marks";
 import { Said } from "../parts/rules";
 import { useAuth } from "../parts/session";
 import { Empty, Page, Show } from "../parts/states";
+import { Tell } from "../parts/tell";
 import { Ago, Raw } from "../parts/text";
 import { severities } from "./incidents";
 
@@ -174,7 +175,7 @@ function Health({ o }: { o: Data }) {
               {s.reason && (
                 <span className="dim">
                   {" "}
-                  <Raw text={s.reason} />
+                  <Tell text={s.reason} />
                 </span>
               )}
             </span>

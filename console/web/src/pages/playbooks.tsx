@@ -4,6 +4,7 @@ import { useT } from "../i18n";
 import { duration } from "../parts/format";
 import { SeverityMark } from "../parts/marks";
 import { Empty, Page, Show } from "../parts/states";
+import { Tell } from "../parts/tell";
 import { Code, Raw } from "../parts/text";
 
 const unit: Record<string, number> = { h: 3600, m: 60, s: 1 };
@@ -52,7 +53,7 @@ function Book({ p }: { p: Playbook }) {
       <summary>
         <span className="claimhead">
           <span className="claimtitle">
-            <Raw text={p.title || p.name} />
+            <Tell text={p.title || p.name} />
           </span>
           {(p.technique ?? []).slice(0, 4).map((x) => (
             <span key={x} className="tag">
@@ -64,7 +65,7 @@ function Book({ p }: { p: Playbook }) {
       </summary>
       {p.description && (
         <p>
-          <Raw text={p.description} lines />
+          <Tell text={p.description} lines />
         </p>
       )}
       <dl className="facts">
@@ -98,13 +99,13 @@ function Book({ p }: { p: Playbook }) {
           <li key={s.id} className="step">
             <div className="planhead">
               <span>
-                <Raw text={s.title} />
+                <Tell text={s.title} />
               </span>
               <span className="tag">{t.playbooks.kinds[s.kind] ?? s.kind}</span>
             </div>
             {s.description && (
               <p className="dim">
-                <Raw text={s.description} lines />
+                <Tell text={s.description} lines />
               </p>
             )}
             {s.action && (

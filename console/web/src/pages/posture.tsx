@@ -13,6 +13,7 @@ import { SeverityMark } from "../parts/marks";
 import { Said } from "../parts/rules";
 import { Empty, NeedNote, Page, Show } from "../parts/states";
 import { useAuth } from "../parts/session";
+import { Tell } from "../parts/tell";
 import { Ago, Code, Raw } from "../parts/text";
 import { say } from "../parts/toast";
 import { severities } from "./incidents";
@@ -162,7 +163,7 @@ function Check({ c, repair }: { c: PostureCheck; repair: PostureRepair | undefin
           <>
             <dt>{t.words.why}</dt>
             <dd>
-              <Raw text={c.why} />
+              <Tell text={c.why} />
             </dd>
           </>
         )}
@@ -187,7 +188,7 @@ function Check({ c, repair }: { c: PostureCheck; repair: PostureRepair | undefin
       {repair && (
         <>
           <p>
-            <Raw text={repair.error ? `${repair.summary} (${repair.error})` : repair.summary} />
+            <Tell text={repair.summary} />{repair.error && <> <Tell text={repair.error} /></>}
           </p>
           <Diff text={repair.diff} />
           <Act need="responder" kind="primary" blocked={repair.error ? `${t.posture.cannot}: ${repair.error}` : undefined} onClick={() => setFix(true)}>
@@ -233,7 +234,7 @@ function Repaired() {
         {stands.map((r) => (
           <li key={r.action.id}>
             <span>
-              <Raw text={r.action.summary} /> <span className="dim"><Raw text={r.who} /> · <Ago time={r.done} /></span>
+              <Tell text={r.action.summary} /> <span className="dim"><Raw text={r.who} /> · <Ago time={r.done} /></span>
             </span>
             <Act need="responder" icon="undo" label={`${t.actions.undo}: ${r.action.summary}`} onClick={() => setBack(r)}>
               {t.actions.undo}

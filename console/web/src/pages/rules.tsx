@@ -2,13 +2,15 @@ import { useEffect, useRef, useState } from "react";
 import { useSearchParams } from "react-router";
 import { useData } from "../api/cache";
 import type { Items, ModuleDoc, RuleDoc } from "../api/types";
-import { useT } from "../i18n";
+import { query } from "../api/client";
+import { useLanguage, useT } from "../i18n";
 import { Doc, section } from "../parts/doc";
 import { Search, Select, useFilters } from "../parts/filters";
 import { number } from "../parts/format";
 import { SeverityMark } from "../parts/marks";
 import { useRules } from "../parts/rules";
 import { Empty, Page, Show } from "../parts/states";
+import { Tell } from "../parts/tell";
 import { Code, Raw } from "../parts/text";
 import { severities } from "./incidents";
 
@@ -19,9 +21,10 @@ const most = 200; // rules shown at once; the filter finds the others
 
 export default function Rules() {
   const t = useT();
+  const lang = useLanguage();
   const filters = useFilters(names, preset);
   const [params] = useSearchParams();
-  const modules = useData<Items<ModuleDoc>>("/modules");
+  const modules = useData<Items<ModuleDoc>>(`/modules${query({ lang })}`);
   const rules = useRules();
   const catalogue = filters.get("catalogue");
   const text = filters.get("text").toLowerCase();
@@ -77,9 +80,10 @@ export default function Rules() {
 function Asked({ id, rules }: { id: string; rules: RuleDoc[] }) {
   const r = rules.find((x) => x.id === id);
   const t = useT();
+  const lang = useLanguage();
   const [catalogue = "", name = ""] = (r?.module ?? "").split("/");
-  const doc = useData<ModuleDoc>(r ? `/modules/${encodeURIComponent(catalogue)}/${encodeURIComponent(name)}` : null);
-  const missed = section(doc.data?.doc ?? "", "What it misses");
+  const doc = useData<ModuleDoc>(r ? `/modules/${encodeURIComponent(catalogue)}/${encodeURIComponent(name)}${query({ lang })}` : null);
+  const missed = section(doc.data?.doc ?? "", t.rules.heading) || section(doc.data?.doc ?? "", "What it misses");
   if (!r) return null;
   return (
     <section className="asked" aria-labelledby="asked-h">
@@ -99,8 +103,9 @@ function Asked({ id, rules }: { id: string; rules: RuleDoc[] }) {
 
 function Module({ m }: { m: ModuleDoc }) {
   const t = useT();
+  const lang = useLanguage();
   const [open, setOpen] = useState(false);
-  const doc = useData<ModuleDoc>(open ? `/modules/${encodeURIComponent(m.catalogue)}/${encodeURIComponent(m.name)}` : null);
+  const doc = useData<ModuleDoc>(open ? `/modules/${encodeURIComponent(m.catalogue)}/${encodeURIComponent(m.name)}${query({ lang })}` : null);
   return (
     <details className="claim" onToggle={(e) => setOpen(e.currentTarget.open)}>
       <summary>
@@ -137,7 +142,7 @@ function RuleFacts({ r }: { r: RuleDoc }) {
         <>
           <dt>{t.words.why}</dt>
           <dd>
-            <Raw text={r.why} />
+            <Tell text={r.why} />
           </dd>
         </>
       )}

@@ -1,6 +1,8 @@
 // A module's README as text: headings, paragraphs, lists, tables, code. Nothing in it becomes HTML, and addresses stay text.
 
 import { Fragment, type ReactNode } from "react";
+import { useLanguage } from "../i18n";
+import { tongue } from "./tell";
 import { Raw } from "./text";
 
 export type Block =
@@ -74,22 +76,23 @@ function inline(text: string): ReactNode {
   });
 }
 
-/** Shows a document; its second-level headings become level, its title is left out. Documents are in English. */
+/** Shows a document; its second-level headings become level, its title is left out. What nobody translated is marked as English. */
 export function Doc({ source, level = 3 }: { source: string; level?: 3 | 4 }) {
   const H = `h${level}` as "h3" | "h4";
+  const zh = useLanguage() === "zh";
   return (
-    <div className="doc" lang="en">
+    <div className="doc">
       {blocks(source).map((b, i) => {
         switch (b.kind) {
           case "h":
-            return b.level === 1 ? null : <H key={i}>{inline(b.text)}</H>;
+            return b.level === 1 ? null : <H key={i} lang={tongue(b.text, zh)}>{inline(b.text)}</H>;
           case "p":
-            return <p key={i}>{inline(b.text)}</p>;
+            return <p key={i} lang={tongue(b.text, zh)}>{inline(b.text)}</p>;
           case "ul":
             return (
               <ul key={i}>
                 {b.items.map((x, j) => (
-                  <li key={j}>{inline(x)}</li>
+                  <li key={j} lang={tongue(x, zh)}>{inline(x)}</li>
                 ))}
               </ul>
             );

@@ -7,6 +7,7 @@ import { useT } from "../../i18n";
 import { Chart } from "../../parts/chart";
 import { bytes, duration, isSet, number, percent } from "../../parts/format";
 import { Page, Show } from "../../parts/states";
+import { Tell } from "../../parts/tell";
 import { Ago, Raw } from "../../parts/text";
 import { visible } from "../../parts/visible";
 import { ProcessDetail, workWords } from "../../parts/work";
@@ -206,7 +207,7 @@ function SensorTable() {
                       <td className="num end">{number(x.events)}</td>
                       <td className={x.dropped > 0 ? "num end warn" : "num end"}>{number(x.dropped)}</td>
                       <td>
-                        <Raw text={x.reason} />
+                        <Tell text={x.reason} />
                       </td>
                     </tr>
                   ))}

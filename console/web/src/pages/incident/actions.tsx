@@ -8,7 +8,8 @@ import { Diff } from "../../parts/diff";
 import { isSet } from "../../parts/format";
 import { Icon } from "../../parts/icons";
 import { Failed, Loading, NeedNote } from "../../parts/states";
-import { Ago, Code, Raw } from "../../parts/text";
+import { Tell, useTell } from "../../parts/tell";
+import { Ago, Code } from "../../parts/text";
 import { useAuth } from "../../parts/session";
 
 /** Reports whether a plan would do anything: a responder also lists what it refuses, and says why. */
@@ -23,6 +24,7 @@ const first = 8; // actions of a plan shown before one asks for more
 export function Actions({ inc, path }: { inc: Incident; path: string }) {
   const t = useT();
   const { can } = useAuth();
+  const tell = useTell();
   const [todo, setTodo] = useState<Action>();
   const [back, setBack] = useState<Receipt>();
   const [all, setAll] = useState(false);
@@ -58,9 +60,9 @@ export function Actions({ inc, path }: { inc: Incident; path: string }) {
                 <li key={a.id}>
                   <div className="planhead">
                     <span>
-                      <Raw text={a.summary} />
+                      <Tell text={a.summary} />
                     </span>
-                    <Act need="responder" kind={a.reversible || harmless(a) ? "plain" : "danger"} label={`${t.ops[a.op] ?? a.op}: ${a.summary}`} onClick={() => setTodo(a)}>
+                    <Act need="responder" kind={a.reversible || harmless(a) ? "plain" : "danger"} label={`${t.ops[a.op] ?? a.op}: ${tell(a.summary)}`} onClick={() => setTodo(a)}>
                       {t.ops[a.op] ?? a.op}
                     </Act>
                   </div>
@@ -83,7 +85,7 @@ export function Actions({ inc, path }: { inc: Incident; path: string }) {
               {refused.map((a) => (
                 <div key={a.id}>
                   <p>
-                    <Raw text={a.summary} />
+                    <Tell text={a.summary} />
                   </p>
                   <Blast action={a} />
                 </div>
@@ -115,25 +117,25 @@ function Done({ receipt: r, undo }: { receipt: Receipt; undo: () => void }) {
         )}
       </div>
       <p>
-        <Raw text={r.action.summary} />
+        <Tell text={r.action.summary} />
       </p>
       {r.result && (
         <p>
-          {t.actions.result}: <Raw text={r.result} />
+          {t.actions.result}: <Tell text={r.result} />
         </p>
       )}
       <p className="dim">
-        <Raw text={r.who} /> · <Ago time={r.done} />
+        <Tell text={r.who} /> · <Ago time={r.done} />
         {r.why && (
           <>
             {" "}
-            · <Raw text={r.why} />
+            · <Tell text={r.why} />
           </>
         )}
         {undone && (
           <>
             <br />
-            {t.actions.undoneBy} <Raw text={r.undone_by} /> · <Ago time={r.undone} />
+            {t.actions.undoneBy} <Tell text={r.undone_by} /> · <Ago time={r.undone} />
           </>
         )}
       </p>
@@ -155,7 +157,7 @@ export function Blast({ action: a }: { action: Action }) {
           <ul>
             {(a.blast ?? []).map((b) => (
               <li key={b}>
-                <Raw text={b} />
+                <Tell text={b} />
               </li>
             ))}
           </ul>
@@ -167,7 +169,7 @@ export function Blast({ action: a }: { action: Action }) {
           <ul>
             {(a.refused ?? []).map((b) => (
               <li key={b}>
-                <Raw text={b} />
+                <Tell text={b} />
               </li>
             ))}
           </ul>
@@ -195,7 +197,7 @@ export function DoAction({ path, action: a, onClose }: { path: string; action: A
       }}
     >
       <p className="lead">
-        <Raw text={a.summary} />
+        <Tell text={a.summary} />
       </p>
       <Blast action={a} />
     </Ask>
@@ -217,7 +219,7 @@ export function Undo({ receipt: r, onClose }: { receipt: Receipt; onClose: () =>
       }}
     >
       <p className="lead">
-        <Raw text={r.result || r.action.summary} />
+        <Tell text={r.result || r.action.summary} />
       </p>
       <p>{t.actions.undoHint}</p>
     </Ask>

@@ -10,6 +10,7 @@ import { isSet, number } from "../../parts/format";
 import { Sure } from "../../parts/marks";
 import { Said, useSaid } from "../../parts/rules";
 import { useAuth } from "../../parts/session";
+import { Tell, useTell } from "../../parts/tell";
 import { Raw } from "../../parts/text";
 import { visible } from "../../parts/visible";
 import { DoAction, harmless, possible, Undo } from "./actions";
@@ -52,6 +53,7 @@ export function advised(plan: Action[]): Action[] {
 export function Answers({ inc, path }: { inc: Incident; path: string }) {
   const t = useT();
   const said = useSaid();
+  const tell = useTell();
   const { can } = useAuth();
   const [todo, setTodo] = useState<Action>();
   const [back, setBack] = useState<Receipt>();
@@ -101,7 +103,7 @@ export function Answers({ inc, path }: { inc: Incident; path: string }) {
           <ul className="plainlist">
             {holds.slice(-shown).map((r) => (
               <li key={r.action.id}>
-                <Raw text={r.result || r.action.summary} /> <span className="dim">{t.answers.by(r.who)}</span>
+                <Tell text={r.result || r.action.summary} /> <span className="dim">{t.answers.by(tell(r.who))}</span>
               </li>
             ))}
           </ul>
@@ -127,18 +129,18 @@ export function Answers({ inc, path }: { inc: Incident; path: string }) {
         <div className="stack">
           {first.map((a) => (
             <div key={a.op}>
-              <Act need="responder" kind="primary" icon="action" label={`${t.ops[a.op] ?? a.op}: ${a.summary}`} onClick={() => setTodo(a)}>
+              <Act need="responder" kind="primary" icon="action" label={`${t.ops[a.op] ?? a.op}: ${tell(a.summary)}`} onClick={() => setTodo(a)}>
                 {t.ops[a.op] ?? a.op}
               </Act>
               <p className="dim small">
-                <Raw text={a.summary} />
+                <Tell text={a.summary} />
               </p>
             </div>
           ))}
         </div>
         {waiting.map((r) => (
           <p key={r.id}>
-            <a href="#runs">{t.answers.book(visible(r.playbook.title))}</a> <span className="tag">{t.answers.bookWaits}</span>
+            <a href="#runs">{t.answers.book(visible(tell(r.playbook.title)))}</a> <span className="tag">{t.answers.bookWaits}</span>
           </p>
         ))}
         {advice.map((a) => (

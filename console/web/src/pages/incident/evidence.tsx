@@ -5,6 +5,7 @@ import { useT } from "../../i18n";
 import { number } from "../../parts/format";
 import { SeverityMark, Sure } from "../../parts/marks";
 import { Said, useRules } from "../../parts/rules";
+import { Tell } from "../../parts/tell";
 import { Ago, Code, Copy, Raw } from "../../parts/text";
 import { byWeight } from "./answers";
 
@@ -79,7 +80,7 @@ function Claim({ finding: f, rule, open }: { finding: IncidentFinding; rule: Rul
             <>
               <dt>{t.evidence.why}</dt>
               <dd>
-                <Raw text={rule.why} />
+                <Tell text={rule.why} />
               </dd>
             </>
           )}

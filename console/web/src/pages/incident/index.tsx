@@ -3,13 +3,16 @@ import { useState } from "react";
 import { Link, useParams } from "react-router";
 import { invalidate, useData } from "../../api/cache";
 import { post, put } from "../../api/client";
-import type { Incident as Inc } from "../../api/types";
+import type { Deadline, Incident as Inc, Items } from "../../api/types";
 import { useT } from "../../i18n";
 import { Act, Ask } from "../../parts/act";
+import { Due } from "../../parts/due";
+import { isSet } from "../../parts/format";
 import { SeverityMark, StateMark } from "../../parts/marks";
 import { useSaid } from "../../parts/rules";
 import { useAuth } from "../../parts/session";
 import { Page, Show } from "../../parts/states";
+import { Tell } from "../../parts/tell";
 import { Ago, Code, Copy, Raw } from "../../parts/text";
 import { say } from "../../parts/toast";
 import { visible } from "../../parts/visible";
@@ -76,6 +79,7 @@ function Body({ inc, reload }: { inc: Inc; reload: () => void }) {
           <Code text={inc.id} /> <Copy text={inc.id} label={t.incident.id} />
         </span>
       </div>
+      <Deadlines path={path} />
       {(inc.related ?? []).length > 0 && (
         <div className={inc.related?.some((r) => r.back) ? "verdict warnbox" : "verdict"}>
           {inc.related?.some((r) => r.back) && <strong>{t.incident.back}</strong>} {t.incident.related}
@@ -85,7 +89,7 @@ function Body({ inc, reload }: { inc: Inc; reload: () => void }) {
                 <Link to={`/incidents/${encodeURIComponent(r.incident)}`}>
                   <Code text={r.incident} />
                 </Link>{" "}
-                <Raw text={r.why} /> · <Ago time={r.time} />
+                <Tell text={r.why} /> · <Ago time={r.time} />
               </li>
             ))}
           </ul>
@@ -116,6 +120,29 @@ function Body({ inc, reload }: { inc: Inc; reload: () => void }) {
         </div>
       </div>
     </div>
+  );
+}
+
+/** What must be done by when, and who has done it: steps of playbooks are with their runs. */
+function Deadlines({ path }: { path: string }) {
+  const t = useT();
+  const answer = useData<Items<Deadline>>(`${path}/deadlines`);
+  const all = (answer.data?.items ?? []).filter((d) => !d.what.startsWith("step ") && d.state !== "dropped");
+  if (all.length === 0) return null;
+  return (
+    <ul className="duelist" aria-label={t.overview.deadlines}>
+      {all.map((d) => (
+        <li key={d.what}>
+          {t.deadlines.what[d.what] ?? d.what} <Due value={d} />
+          {isSet(d.met) && (
+            <span className="dim">
+              {" "}
+              <Ago time={d.met} /> {d.by && <Raw text={d.by} />}
+            </span>
+          )}
+        </li>
+      ))}
+    </ul>
   );
 }
 

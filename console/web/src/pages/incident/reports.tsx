@@ -7,6 +7,7 @@ import { Act, Ask } from "../../parts/act";
 import { bytes, isSet } from "../../parts/format";
 import { useAuth } from "../../parts/session";
 import { Failed, NeedNote } from "../../parts/states";
+import { Tell, useTell } from "../../parts/tell";
 import { Ago, Code, Raw } from "../../parts/text";
 import { say } from "../../parts/toast";
 
@@ -48,6 +49,7 @@ const memories = ["exec", "whole", "none"] as const;
 /** Evidence that was put aside: collect it before anything is killed, and prove later that nobody changed it. */
 export function Kept({ inc, path }: { inc: Incident; path: string }) {
   const t = useT();
+  const tell = useTell();
   const answer = useData<Items<Collection>>("/evidence");
   const [ask, setAsk] = useState(false);
   const [memory, setMemory] = useState<(typeof memories)[number]>("exec");
@@ -57,7 +59,7 @@ export function Kept({ inc, path }: { inc: Incident; path: string }) {
   const verify = async (id: string) => {
     try {
       const v = await get<Verification>(`/evidence/${encodeURIComponent(id)}/verify`);
-      setVerdict((old) => ({ ...old, [id]: v.ok ? t.kept.whole : `${t.kept.broken} ${(v.faults ?? []).join("; ")}` }));
+      setVerdict((old) => ({ ...old, [id]: v.ok ? t.kept.whole : `${t.kept.broken} ${(v.faults ?? []).map(tell).join("; ")}` }));
     } catch (e) {
       say(e instanceof Error ? e.message : String(e));
     }
@@ -77,7 +79,7 @@ export function Kept({ inc, path }: { inc: Incident; path: string }) {
             </p>
             {(b.error || b.partial) && (
               <p className="warn">
-                <Raw text={b.error || b.partial} />
+                <Tell text={b.error || b.partial} />
               </p>
             )}
             <Act need="responder" label={`${t.kept.verify}: ${b.id}`} onClick={() => void verify(b.id)}>

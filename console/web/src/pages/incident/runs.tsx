@@ -7,6 +7,7 @@ import { Act, Ask } from "../../parts/act";
 import { Due } from "../../parts/due";
 import { isSet } from "../../parts/format";
 import { Failed, Loading, NeedNote } from "../../parts/states";
+import { Tell, useTell } from "../../parts/tell";
 import { Ago, Raw } from "../../parts/text";
 import { Blast } from "./actions";
 
@@ -15,6 +16,7 @@ type Decision = "approve" | "refuse" | "done";
 /** Playbooks at work on this incident: what they wait for comes first. */
 export function Runs({ path }: { path: string }) {
   const t = useT();
+  const tell = useTell();
   const runs = useData<Items<Run>>(`${path}/runs`);
   const books = useData<Items<Playbook>>("/playbooks");
   const [start, setStart] = useState<{ name: string; dry: boolean }>();
@@ -40,7 +42,7 @@ export function Runs({ path }: { path: string }) {
             <option value="">{t.words.none}</option>
             {offered.map((p) => (
               <option key={p.name} value={p.name}>
-                {p.title || p.name}
+                {tell(p.title || p.name)}
               </option>
             ))}
           </select>
@@ -81,15 +83,15 @@ function Previewed({ steps }: { steps: Preview[] }) {
       <ol className="steps">
         {steps.map((p) => (
           <li key={p.step.id} className="step">
-            <Raw text={p.step.title} /> <span className="tag">{t.runs.would[p.would] ?? p.would}</span>
+            <Tell text={p.step.title} /> <span className="tag">{t.runs.would[p.would] ?? p.would}</span>
             {p.why && (
               <p className="dim">
-                <Raw text={p.why} />
+                <Tell text={p.why} />
               </p>
             )}
             {(p.actions ?? []).map((a) => (
               <p key={a.id} className="dim">
-                <Raw text={a.summary} />
+                <Tell text={a.summary} />
               </p>
             ))}
           </li>
@@ -101,28 +103,29 @@ function Previewed({ steps }: { steps: Preview[] }) {
 
 function RunView({ run: r }: { run: Run }) {
   const t = useT();
+  const tell = useTell();
   const about = new Map((r.playbook.steps ?? []).map((s) => [s.id, s]));
   const [ask, setAsk] = useState<"approve" | "refuse">();
   return (
     <div className={`run run-${r.state}`}>
       <h3>
-        <Raw text={r.playbook.title || r.playbook.name} /> <span className="tag">{t.runs.states[r.state] ?? r.state}</span>
+        <Tell text={r.playbook.title || r.playbook.name} /> <span className="tag">{t.runs.states[r.state] ?? r.state}</span>
       </h3>
       <p className="dim">
-        <Raw text={r.who} /> · <Ago time={r.started} />
+        <Tell text={r.who} /> · <Ago time={r.started} />
         {r.why && (
           <>
             {" "}
-            · <Raw text={r.why} />
+            · <Tell text={r.why} />
           </>
         )}
       </p>
       {r.state === "proposed" && (
         <div className="buttons start noprint">
-          <Act need="responder" kind="primary" label={`${t.runs.start}: ${r.playbook.title}`} onClick={() => setAsk("approve")}>
+          <Act need="responder" kind="primary" label={`${t.runs.start}: ${tell(r.playbook.title)}`} onClick={() => setAsk("approve")}>
             {t.runs.start}
           </Act>
-          <Act need="responder" label={`${t.runs.verbs.refuse}: ${r.playbook.title}`} onClick={() => setAsk("refuse")}>
+          <Act need="responder" label={`${t.runs.verbs.refuse}: ${tell(r.playbook.title)}`} onClick={() => setAsk("refuse")}>
             {t.runs.verbs.refuse}
           </Act>
         </div>
@@ -155,6 +158,7 @@ function RunView({ run: r }: { run: Run }) {
 
 function StepView({ run, step: s, about }: { run: Run; step: StepRun; about: PlaybookStep | undefined }) {
   const t = useT();
+  const tell = useTell();
   const [ask, setAsk] = useState<Decision>();
   const waits = s.state === "waiting";
   const byHand = about?.kind === "manual";
@@ -163,18 +167,18 @@ function StepView({ run, step: s, about }: { run: Run; step: StepRun; about: Pla
     <li className={`step step-${s.state}`} aria-current={waits ? "step" : undefined}>
       <div className="planhead">
         <span>
-          <Raw text={about?.title ?? s.id} /> <span className="dim">{t.runs.stepStates[s.state] ?? s.state}</span>
+          <Tell text={about?.title ?? s.id} /> <span className="dim">{t.runs.stepStates[s.state] ?? s.state}</span>
         </span>
         {isSet(s.due) && <Due value={{ due: s.due, state: isSet(s.ended) ? "met" : "running" }} />}
       </div>
       {s.note && (
         <p className="dim">
-          <Raw text={s.note} lines />
+          <Tell text={s.note} lines />
         </p>
       )}
       {(s.actions ?? []).map((a) => (
         <p key={`${a.action.id} ${a.attempt}`} className={a.error || a.receipt?.ok === false ? "warn" : "dim"}>
-          <Raw text={a.error || a.receipt?.result || a.action.summary} />
+          <Tell text={a.error || a.receipt?.result || a.action.summary} />
         </p>
       ))}
       {(s.decisions ?? []).map((d) => (
@@ -186,13 +190,13 @@ function StepView({ run, step: s, about }: { run: Run; step: StepRun; about: Pla
         <>
           {about?.description && (
             <p>
-              <Raw text={about.description} lines />
+              <Tell text={about.description} lines />
             </p>
           )}
           {(s.shown ?? []).map((a) => (
             <div key={a.id}>
               <p>
-                <Raw text={a.summary} />
+                <Tell text={a.summary} />
               </p>
               <Blast action={a} />
             </div>
@@ -208,7 +212,7 @@ function StepView({ run, step: s, about }: { run: Run; step: StepRun; about: Pla
       )}
       {ask && (
         <Ask
-          title={`${t.runs.verbs[ask]}: ${about?.title ?? s.id}`}
+          title={`${t.runs.verbs[ask]}: ${tell(about?.title ?? s.id)}`}
           verb={t.runs.verbs[ask]}
           why="optional"
           onClose={() => setAsk(undefined)}

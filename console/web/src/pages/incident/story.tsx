@@ -7,6 +7,7 @@ import { Icon, isIcon, type IconName } from "../../parts/icons";
 import { SeverityMark } from "../../parts/marks";
 import { Said } from "../../parts/rules";
 import { Show } from "../../parts/states";
+import { Tell } from "../../parts/tell";
 import { Raw } from "../../parts/text";
 
 const kinds = ["posture", "login", "process", "file", "network", "finding", "action", "state", "note"] as const;
@@ -79,11 +80,16 @@ function Moment({ step: m, newDay }: { step: Step; newDay: boolean }) {
       </span>
       <div>
         <p>
-          <Said rule={m.ref} part="title" text={m.title} /> {m.severity && m.severity !== "info" && <SeverityMark value={m.severity} />}
+          {m.subject ? <Said rule={m.ref} part="title" text={m.title} /> : <Tell text={m.title} />} {m.severity && m.severity !== "info" && <SeverityMark value={m.severity} />}
         </p>
+        {m.subject && (
+          <p className="dim small">
+            {t.subjects[m.subject.type] ?? m.subject.type} <Raw text={m.subject.name || m.subject.id} />
+          </p>
+        )}
         {m.detail && (
           <p className="detail">
-            <Raw text={m.detail} lines />
+            {m.kind === "action" ? <Tell text={m.detail} lines /> : <Raw text={m.detail} lines />}
           </p>
         )}
       </div>

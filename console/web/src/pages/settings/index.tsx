@@ -1,3 +1,4 @@
+import { useState } from "react";
 import { useData } from "../../api/cache";
 import { post } from "../../api/client";
 import type { AlertStatus, Items, Setting } from "../../api/types";
@@ -130,39 +131,70 @@ function Alerts() {
   );
 }
 
+/** The configuration by section: the program's own keys open, and each part and module whose file says something. */
 function Effective() {
   const t = useT();
   const answer = useData<Items<Setting>>("/settings");
+  const [changed, setChanged] = useState(false);
   return (
     <section aria-labelledby="effective-h">
       <h2 id="effective-h">{t.settings.effective}</h2>
       <p className="dim">{t.settings.effectiveHint}</p>
+      <p>
+        <label>
+          <input type="checkbox" checked={changed} onChange={(e) => setChanged(e.target.checked)} /> {t.settings.changedOnly}
+        </label>
+      </p>
       <Show answer={answer}>
-        {(data) => (
-          <div className="scroll" role="group" aria-label={t.settings.effective} tabIndex={0}>
-            <table>
-              <thead>
-                <tr>
-                  <th scope="col">{t.evidence.key}</th>
-                  <th scope="col">{t.evidence.value}</th>
-                  <th scope="col">{t.settings.from}</th>
-                </tr>
-              </thead>
-              <tbody>
-                {(data.items ?? []).map((s) => (
-                  <tr key={s.key}>
-                    <th scope="row">
-                      <Code text={s.key} />
-                    </th>
-                    <td>{s.secret ? (s.value ? t.settings.secretSet : t.words.none) : <Code text={s.value} />}</td>
-                    <td className={s.default ? "dim" : undefined}>{s.default ? t.settings.byDefault : t.settings.byFile}</td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
-        )}
+        {(data) => {
+          const shown = (data.items ?? []).filter((s) => !changed || s.from !== "default");
+          const sections = new Map<string, Setting[]>();
+          for (const s of shown) sections.set(s.section ?? "", [...(sections.get(s.section ?? "") ?? []), s]);
+          return shown.length === 0 ? (
+            <p className="dim">{t.settings.allDefault}</p>
+          ) : (
+            [...sections].map(([name, keys]) => (
+              <details key={name} open={name === "" || keys.some((s) => s.from !== "default")}>
+                <summary>
+                  {name ? <Code text={name} /> : t.settings.own} <span className="dim">{t.settings.keys(keys.length, keys.filter((s) => s.from !== "default").length)}</span>
+                </summary>
+                <Keys name={name || t.settings.own} keys={keys} />
+              </details>
+            ))
+          );
+        }}
       </Show>
     </section>
+  );
+}
+
+function Keys({ name, keys }: { name: string; keys: Setting[] }) {
+  const t = useT();
+  const value = (s: Setting, v: string) => (v === "" ? <span className="dim">{t.words.none}</span> : s.secret ? t.settings.secretSet : <Code text={v} />);
+  return (
+    <div className="scroll" role="group" aria-label={name} tabIndex={0}>
+      <table className="settings">
+        <thead>
+          <tr>
+            <th scope="col">{t.evidence.key}</th>
+            <th scope="col">{t.evidence.value}</th>
+            <th scope="col">{t.settings.byDefault}</th>
+            <th scope="col">{t.settings.from}</th>
+          </tr>
+        </thead>
+        <tbody>
+          {keys.map((s) => (
+            <tr key={s.key}>
+              <th scope="row">
+                <Code text={s.section ? s.key.slice(s.section.length + 1) : s.key} />
+              </th>
+              <td>{value(s, s.value)}</td>
+              <td className="dim">{s.default ? t.settings.same : value(s, s.default_value)}</td>
+              <td className={s.from === "default" ? "dim" : undefined}>{t.settings.origins[s.from]}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
   );
 }
