@@ -15,7 +15,7 @@ func (twoRules) Modules() ([]console.ModuleDoc, error) {
 	return []console.ModuleDoc{{Catalogue: "responders", Name: "process", Title: "freezes and kills the processes of an incident", Doc: "# process\n\n## What it misses\n\nA paragraph that nobody translated.\n"}}, nil
 }
 
-func (r twoRules) Rules() ([]console.RuleDoc, error)   { return r, nil }
+func (r twoRules) Rules() ([]console.RuleDoc, error) { return r, nil }
 
 // TestRulesInTwoLanguages: a rule without a translation stays English, and one answer does not change the next.
 func TestRulesInTwoLanguages(t *testing.T) {
