@@ -231,8 +231,31 @@ func appendName(out, b []byte, off int) (name []byte, next int, ok bool) {
 	}
 }
 
+// normal has what a byte of a name becomes; 0 where that is more than one byte, or is not always so.
+var normal = func() (t [256]byte) {
+	for c := byte('!'); c < 0x7f; c++ {
+		switch {
+		case c >= 'A' && c <= 'Z':
+			t[c] = c + 'a' - 'A'
+		case c != '\\' && c != '.':
+			t[c] = c
+		}
+	}
+	return t
+}()
+
 // appendNormal appends b in normal form: lower case, and what cannot be printed as \DDD; a dot within a label too.
 func appendNormal(out, b []byte, label bool) []byte {
+	if room := cap(out) - len(out); room >= len(b) {
+		to, same := out[len(out):len(out)+len(b)], byte(0xff)
+		for i, c := range b {
+			to[i] = normal[c]
+			same = min(same, normal[c])
+		}
+		if same != 0 {
+			return out[:len(out)+len(b)]
+		}
+	}
 	for _, c := range b {
 		switch {
 		case c >= 'A' && c <= 'Z':

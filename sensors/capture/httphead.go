@@ -30,11 +30,7 @@ func (e *engine) httpHead(f *flow, c *conn, s int, b []byte) []byte {
 		}
 		head = h.buf
 	}
-	end := bytes.Index(head, []byte("\r\n\r\n"))
-	skip := 4
-	if lf := bytes.Index(head[:min(len(head), max(end, 0)+len(head)*b2i(end < 0))], []byte("\n\n")); lf >= 0 {
-		end, skip = lf, 2
-	}
+	end, skip := headEnd(head)
 	if end < 0 {
 		if len(head) < maxHead {
 			if had == 0 && len(b) > 0 {
@@ -74,11 +70,11 @@ func (e *engine) httpMessage(f *flow, c *conn, s int, head []byte) {
 	chunked, length := false, int64(-1)
 	for len(fields) > 0 {
 		line, fields = cutLine(fields)
-		name, v, ok := bytes.Cut(line, []byte(":"))
-		if !ok {
+		name := fieldName(line)
+		if name == nil {
 			continue
 		}
-		v = bytes.Trim(v, " \t")
+		v := bytes.Trim(line[len(name)+1:], " \t")
 		v = v[:min(len(v), maxField)]
 		switch len(name) {
 		case 4:
@@ -135,12 +131,47 @@ func (e *engine) httpMessage(f *flow, c *conn, s int, head []byte) {
 	}
 }
 
-func cutLine(b []byte) (line, rest []byte) {
-	i := bytes.IndexByte(b, '\n')
-	if i < 0 {
-		return bytes.TrimRight(b, "\r"), nil
+// headEnd returns where a head ends, at its first empty line, and how long the line ends are there; -1: it goes on.
+func headEnd(b []byte) (end, skip int) {
+	for i := 0; ; i++ {
+		n := bytes.IndexByte(b[i:], '\n')
+		if n < 0 {
+			return -1, 0
+		}
+		i += n
+		switch rest := b[i+1:]; {
+		case len(rest) > 0 && rest[0] == '\n':
+			return i, 2
+		case len(rest) > 1 && rest[0] == '\r' && rest[1] == '\n' && i > 0 && b[i-1] == '\r':
+			return i - 1, 4
+		}
 	}
-	return bytes.TrimRight(b[:i], "\r"), b[i+1:]
+}
+
+// fieldName returns the name of a line that may be one of the fields that are read; nil for any other.
+func fieldName(line []byte) []byte {
+	if len(line) == 0 {
+		return nil
+	}
+	switch line[0] | 0x20 {
+	case 'a', 'c', 'h', 's', 't', 'u':
+		const longest = len("transfer-encoding:")
+		if i := bytes.IndexByte(line[:min(len(line), longest)], ':'); i > 0 {
+			return line[:i]
+		}
+	}
+	return nil
+}
+
+func cutLine(b []byte) (line, rest []byte) {
+	line = b
+	if i := bytes.IndexByte(b, '\n'); i >= 0 {
+		line, rest = b[:i], b[i+1:]
+	}
+	for len(line) > 0 && line[len(line)-1] == '\r' {
+		line = line[:len(line)-1]
+	}
+	return line, rest
 }
 
 // equalFold compares with a name in lower case of the same length.

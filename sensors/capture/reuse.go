@@ -6,7 +6,10 @@ import (
 	"compress/gzip"
 	"compress/zlib"
 	"io"
+	"slices"
 	"strings"
+
+	"github.com/minewarden/minewarden"
 )
 
 // Bounds of memory that is kept for the next use.
@@ -14,13 +17,15 @@ const (
 	spareBuffers = 64
 	spareBuffer  = 32 << 10 // bytes; a larger one is given back
 	spareWebs    = 256
-	heard        = 512 // strings
-	maxHeard     = 128 // bytes of one
+	spareLists   = 64   // of messages
+	heard        = 2048 // strings
+	maxHeard     = 128  // bytes of one
 )
 
 // reuse keeps memory that comes and goes with every flow.
 type reuse struct {
 	buffers [][]byte
+	lists   [][]minewarden.Message
 	webs    []*web
 	strings [heard]string
 	gzip    *gzip.Reader
@@ -45,6 +50,23 @@ func (r *reuse) buffer(n int) []byte {
 func (r *reuse) give(b []byte) {
 	if cap(b) >= 512 && cap(b) <= spareBuffer && len(r.buffers) < spareBuffers {
 		r.buffers = append(r.buffers, b)
+	}
+}
+
+// room returns the messages with room for more.
+func (r *reuse) room(m []minewarden.Message) []minewarden.Message {
+	if i := len(r.lists); i > 0 && cap(r.lists[i-1]) > len(m) {
+		list := r.lists[i-1]
+		r.lists = r.lists[:i-1]
+		return append(list, m...)
+	}
+	return slices.Grow(m, max(8, len(m)))
+}
+
+// giveList takes back a list of messages that is too long to stay with one connection.
+func (r *reuse) giveList(m []minewarden.Message) {
+	if len(r.lists) < spareLists {
+		r.lists = append(r.lists, m[:0])
 	}
 }
 

@@ -330,8 +330,8 @@ func (e *engine) message(f *flow, c *conn, s, n int) {
 		return
 	}
 	e.messages++
-	if c.messages == nil {
-		c.messages = make([]minewarden.Message, 0, 8)
+	if len(c.messages) == cap(c.messages) {
+		c.messages = e.reuse.room(c.messages)
 	}
 	c.messages = append(c.messages, minewarden.Message{At: time.Duration(e.now - f.start), FromClient: s == 0, Size: uint32(n)})
 }
