@@ -2,8 +2,8 @@
 //
 //	go run ./bench/dga [-write internal/dga/model.bin] ../shared/data/dns/domains_dga_benign.csv
 //
-// It is measured with each family left out in turn: a model that has seen no name of a family judges it. Chosen names are judged
-// by a model that has not seen them, in five parts.
+// It is measured with each family left out in turn: a model that has seen no name of a family judges it, and a part of the chosen
+// names that it has not seen either.
 package main
 
 import (
@@ -12,71 +12,141 @@ import (
 	"fmt"
 	"hash/fnv"
 	"log"
-	"math/rand/v2"
 	"os"
-	"sort"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/minewarden/minewarden/internal/dga"
 )
 
 type name struct {
 	dga.Name
-	family string
-	part   int // of chosen names, 0 to 4
+	list string // of a chosen name
+	part int    // of chosen names: which model judges it
+	worm bool   // called chosen by its list, but made by Conficker
 }
 
 func main() {
 	write := flag.String("write", "", "file for the model")
 	flag.Parse()
 	if flag.NArg() != 1 {
-		log.Fatal("usage: dga NAMES.csv")
+		log.Fatal("usage: dga [-write FILE] NAMES.csv")
 	}
 	if err := run(flag.Arg(0), *write); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func load(path string) ([]name, error) {
+func load(path string) (all []name, families []string, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer f.Close()
 	rows, err := csv.NewReader(f).ReadAll()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var all []name
-	seen := map[string]bool{}
 	sizes := map[string]int{}
 	for _, r := range rows[1:] {
-		if r[1] == "dga" {
-			sizes[r[2]]++
+		if r[1] != "dga" {
+			continue
+		}
+		if sizes[r[2]]++; sizes[r[2]] == 1 {
+			families = append(families, r[2])
 		}
 	}
+	slices.Sort(families)
+	seen := map[string]bool{}
 	for _, r := range rows[1:] {
 		if seen[r[0]] {
 			continue
 		}
 		seen[r[0]] = true
-		h := fnv.New32a()
-		_, _ = h.Write([]byte(r[0]))
-		n := name{Name: dga.Name{Name: r[0], Generated: r[1] == "dga", Weight: 1}, family: r[2], part: int(h.Sum32() % 5)}
+		n := name{Name: dga.Name{Name: r[0], Generated: r[1] == "dga", Weight: 1}, part: -1}
 		if n.Generated {
-			n.Weight = min(1, 600/float32(sizes[r[2]])) // large families do not drown the small
-			n.part = -1
+			n.Family, n.Weight = r[2], min(1, 600/float32(sizes[r[2]])) // large families do not drown the small
+		} else {
+			h := fnv.New32a()
+			_, _ = h.Write([]byte(r[0]))
+			n.list, n.part = r[2], int(h.Sum32())%len(families)
 		}
 		all = append(all, n)
 	}
-	return all, nil
+	markWorm(all)
+	return all, families, nil
+}
+
+// A day on which this share of the worm's names stand in one list is one on which the list was made from what the worm asked for.
+const wormShare = 0.5
+
+// markWorm finds the chosen names that Conficker made, and says on what days.
+func markWorm(all []name) {
+	chosen := map[string]int{}
+	for i, n := range all {
+		if !n.Generated {
+			chosen[n.Name.Name] = i
+		}
+	}
+	first, last := time.Date(2008, 11, 21, 0, 0, 0, 0, time.UTC), time.Date(2020, 12, 31, 0, 0, 0, 0, time.UTC)
+	days, elsewhere, made := 0, 0, 0
+	for day := first; !day.After(last); day = day.AddDate(0, 0, 1) {
+		var in []int
+		names := wormNames(day)
+		made += len(names)
+		for _, w := range names {
+			if i, ok := chosen[w]; ok {
+				in = append(in, i)
+			}
+		}
+		if float64(len(in)) < wormShare*float64(len(names)) {
+			elsewhere += len(in)
+			days++
+			continue
+		}
+		for _, i := range in {
+			all[i].worm = true
+		}
+		fmt.Printf("Conficker B on %s: %d of its %d names stand in %s\n", day.Format(time.DateOnly), len(in), len(names), all[in[0]].list)
+	}
+	fmt.Printf("on the other %d days from %s to %s: %d of %d names stand in any list\n\n", days, first.Format(time.DateOnly), last.Format(time.DateOnly), elsewhere, made)
+}
+
+// A judged is what models that have not seen a name say of it.
+type judged struct {
+	scores []float32
+	models []*dga.Model
+	by     []int // model of each name
+}
+
+func judge(all []name, families []string) judged {
+	j := judged{make([]float32, len(all)), make([]*dga.Model, len(families)), make([]int, len(all))}
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, 2)
+	for k, f := range families {
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			mine := func(n name) bool { return n.Family == f || n.part == k && !n.worm || n.worm && f == "conficker" }
+			m := train(all, func(n name) bool { return !mine(n) })
+			for i, n := range all {
+				if mine(n) {
+					j.scores[i], j.by[i] = m.Score(n.Name.Name), k
+				}
+			}
+			j.models[k] = m
+		})
+	}
+	wg.Wait()
+	return j
 }
 
 func train(all []name, keep func(name) bool) *dga.Model {
 	var names []dga.Name
 	for _, n := range all {
-		if keep(n) {
+		if keep(n) && !n.worm {
 			names = append(names, n.Name)
 		}
 	}
@@ -84,179 +154,110 @@ func train(all []name, keep func(name) bool) *dga.Model {
 }
 
 func run(path, write string) error {
-	all, err := load(path)
+	all, families, err := load(path)
 	if err != nil {
 		return err
 	}
-	families := map[string][2]int{} // caught, all
-	entropy := map[string]int{}
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, 2)
-	falses, chosen, falseEntropy := 0, 0, 0
-	var above [2][]float64 // the cut: chosen names, generated ones
-	worm := 0
-	scores, cuts := map[string][]float64{}, map[string]float64{}
-	lists, told := map[string][2]int{}, []string{}
-	each := func(keep func(name) bool, judge func(name) bool) {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			m := train(all, keep)
-			mu.Lock()
-			defer mu.Unlock()
-			for _, n := range all {
-				if !judge(n) {
-					continue
-				}
-				group := n.family
-				if !n.Generated {
-					group = fmt.Sprint("list ", n.part)
-				}
-				scores[group] = append(scores[group], float64(m.Score(n.Name.Name)))
-				cuts[group] = float64(m.BurstCut)
-				label, _, _ := dga.Split(n.Name.Name)
-				high := dga.Entropy(label) > 3.8
-				hit := m.Generated(n.Name.Name)
-				class := 0
-				if n.Generated {
-					class = 1
-				}
-				above[class] = append(above[class], float64(m.Score(n.Name.Name)-m.Cut))
-				if n.Generated {
-					c := families[n.family]
-					c[1]++
-					if hit {
-						c[0]++
-					}
-					families[n.family] = c
-					if high {
-						entropy[n.family]++
-					}
-					continue
-				}
-				chosen++
-				c := lists[n.family]
-				c[1]++
-				if hit {
-					falses++
-					c[0]++
-					told = append(told, n.Name.Name)
-					if wormLike(n.Name.Name) {
-						worm++
-					}
-				}
-				lists[n.family] = c
-				if high {
-					falseEntropy++
-				}
-			}
-		}()
+	if write != "" {
+		return os.WriteFile(write, train(all, func(name) bool { return true }).Marshal(), 0o644)
 	}
-	seen := map[string]bool{}
-	for _, n := range all {
-		if n.Generated && !seen[n.family] {
-			seen[n.family] = true
-			f := n.family
-			each(func(n name) bool { return n.family != f }, func(n name) bool { return n.family == f })
-		}
-	}
-	for p := range 5 {
-		each(func(n name) bool { return n.part != p }, func(n name) bool { return n.part == p })
-	}
-	wg.Wait()
-	var names []string
-	for f := range families {
-		names = append(names, f)
-	}
-	sort.Strings(names)
-	caught, total, caughtEntropy := 0, 0, 0
-	fmt.Println("| family left out | names | model | entropy > 3.8 |\n|---|---|---|---|")
-	for _, f := range names {
-		c := families[f]
-		fmt.Printf("| %s | %d | %.3f | %.3f |\n", f, c[1], float64(c[0])/float64(c[1]), float64(entropy[f])/float64(c[1]))
-		caught += c[0]
-		total += c[1]
-		caughtEntropy += entropy[f]
-	}
-	tell := func(what string, caught, falses int) {
-		precision, recall := float64(caught)/float64(max(1, caught+falses)), float64(caught)/float64(total)
-		fmt.Printf("%s: recall %.4f, F1 %.4f, false %d of %d (%.2f %%)\n", what, recall, 2*precision*recall/max(1e-9, precision+recall), falses, chosen, 100*float64(falses)/float64(chosen))
-	}
-	tell("model", caught, falses)
-	tell("entropy > 3.8", caughtEntropy, falseEntropy)
-	fmt.Printf("  of the false, %d have the form of Conficker's names; without them false %d of %d (%.2f %%)\n", worm, falses-worm, chosen-worm, 100*float64(falses-worm)/float64(chosen-worm))
-	sort.Float64s(above[0])
-	bar := above[0][len(above[0])-1-len(above[0])*3/1000]
-	caught, falses = 0, 0
-	for class, scores := range above {
-		for _, s := range scores {
-			if s > bar {
-				caught += class
-				falses += 1 - class
-			}
-		}
-	}
-	tell(fmt.Sprintf("model with every cut raised by %.2f", bar), caught, falses)
-	for l, c := range lists {
-		fmt.Printf("  false of %s: %d of %d (%.2f %%)\n", l, c[0], c[1], 100*float64(c[0])/float64(c[1]))
-	}
-	bursts(scores, cuts)
-	sort.Strings(told)
-	fmt.Println("names of lists that are called generated:", told)
-	if write == "" {
-		return nil
-	}
-	m := train(all, func(name) bool { return true })
-	return os.WriteFile(write, m.Marshal(), 0o644)
+	j := judge(all, families)
+	singles(all, families, j)
+	bursts(all, families, j)
+	return nil
 }
 
-// wormLike says that a name has the form that the first two kinds of Conficker gave theirs: five to eleven letters under
-// one of eight endings.
-func wormLike(name string) bool {
-	label, suffix, ok := strings.Cut(name, ".")
-	switch suffix {
-	case "ws", "cc", "cn", "biz", "info", "org", "net", "com":
+// A tally counts what is told of generated and of chosen names.
+type tally struct{ caught, generated, falses, chosen int }
+
+func (t *tally) add(n name, told bool) {
+	switch {
+	case n.Generated:
+		t.generated++
+		if told {
+			t.caught++
+		}
 	default:
-		return false
+		t.chosen++
+		if told {
+			t.falses++
+		}
 	}
-	return ok && len(label) >= 5 && len(label) <= 11 && strings.Trim(label, "abcdefghijklmnopqrstuvwxyz") == ""
 }
 
-// drawn is how many bursts are drawn of each family, and of each part of the chosen names.
-const drawn = 1000
+func share(n, of int) float64 { return float64(n) / float64(max(1, of)) }
 
-// bursts judges names by tens, as a client asks for them: of one family, and of the lists.
-func bursts(scores map[string][]float64, cuts map[string]float64) {
-	r := rand.New(rand.NewPCG(3, 3))
-	var groups []string
-	for g := range scores {
-		groups = append(groups, g)
+func f1(precision, recall float64) float64 {
+	return 2 * precision * recall / max(1e-9, precision+recall)
+}
+
+func (t *tally) String() string {
+	recall := share(t.caught, t.generated)
+	return fmt.Sprintf("recall %.4f, F1 %.4f, false %d of %d (%.2f %%)", recall, f1(share(t.caught, t.caught+t.falses), recall), t.falses, t.chosen, 100*share(t.falses, t.chosen))
+}
+
+func high(n name) bool {
+	label, _, _ := dga.Split(n.Name.Name)
+	return dga.Entropy(label) > 3.8
+}
+
+func singles(all []name, families []string, j judged) {
+	told := func(i int) bool { return j.scores[i] >= j.models[j.by[i]].Cut }
+	var model, entropy, listed, rule, worm tally
+	family, list := map[string]*tally{}, map[string]*tally{}
+	var lists, examples []string
+	for _, f := range families {
+		family[f] = &tally{}
 	}
-	sort.Strings(groups)
-	caught, falses, families, lists := 0, 0, 0, 0
-	for _, g := range groups {
-		hit := 0
-		for range drawn {
-			mean := 0.0
-			for range dga.Burst {
-				mean += scores[g][r.IntN(len(scores[g]))] / dga.Burst
-			}
-			if mean >= cuts[g] {
-				hit++
-			}
-		}
-		if strings.HasPrefix(g, "list ") {
-			falses += hit
-			lists++
+	var chosen []float32
+	for i, n := range all {
+		listed.add(n, told(i))
+		rule.add(n, high(n))
+		if n.worm {
+			worm.add(name{Name: dga.Name{Generated: true}}, told(i))
 			continue
 		}
-		caught += hit
-		families++
-		fmt.Printf("  bursts of %s: %.3f\n", g, float64(hit)/drawn)
+		model.add(n, told(i))
+		entropy.add(n, high(n))
+		if n.Generated {
+			family[n.Family].add(n, told(i))
+			family[n.Family].add(name{}, high(n))
+			continue
+		}
+		if list[n.list] == nil {
+			list[n.list] = &tally{}
+			lists = append(lists, n.list)
+		}
+		list[n.list].add(n, told(i))
+		if told(i) {
+			examples = append(examples, n.Name.Name)
+		}
+		chosen = append(chosen, j.scores[i]-j.models[j.by[i]].Cut)
 	}
-	precision, recall := float64(caught)/float64(max(1, caught+falses)), float64(caught)/float64(drawn*families)
-	fmt.Printf("bursts of %d names, families left out: recall %.4f, F1 %.4f, false %d of %d (%.2f %%)\n", dga.Burst, recall, 2*precision*recall/max(1e-9, precision+recall), falses, drawn*lists, 100*float64(falses)/float64(drawn*lists))
+	fmt.Println("| family left out | names | model | entropy > 3.8 |\n|---|---|---|---|")
+	for _, f := range families {
+		t := family[f]
+		fmt.Printf("| %s | %d | %.3f | %.3f |\n", f, t.generated, share(t.caught, t.generated), share(t.falses, t.chosen))
+	}
+	fmt.Println("\nsingle names, Conficker's left out of the list:")
+	fmt.Println("  model:", &model)
+	fmt.Println("  entropy > 3.8:", &entropy)
+	for _, l := range lists {
+		fmt.Printf("  false of %s: %d of %d (%.2f %%)\n", l, list[l].falses, list[l].chosen, 100*share(list[l].falses, list[l].chosen))
+	}
+	slices.Sort(chosen)
+	bar := chosen[len(chosen)-1-len(chosen)*3/1000]
+	var at tally
+	for i, n := range all {
+		if !n.worm {
+			at.add(n, j.scores[i]-j.models[j.by[i]].Cut > bar)
+		}
+	}
+	fmt.Printf("  model with every cut moved by %+.2f: %v\n", bar, &at)
+	fmt.Println("single names, as the lists have them:")
+	fmt.Println("  model:", &listed)
+	fmt.Println("  entropy > 3.8:", &rule)
+	fmt.Printf("  of Conficker's %d in the list, told: %d (%.3f)\n", worm.generated, worm.caught, share(worm.caught, worm.generated))
+	slices.Sort(examples)
+	fmt.Println("chosen names that are told:", strings.Join(examples, " "))
 }

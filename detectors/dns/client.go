@@ -112,35 +112,37 @@ func (d *detector) answer(ev *minewarden.Event, x *minewarden.DNS, c *client) []
 	return append(found, d.burst(ev, x, c)...)
 }
 
-// burst judges the names that do not exist together: one may be a slip, ten are a habit.
+// burst judges the names that do not exist together: one may be a slip, several are a habit.
 func (d *detector) burst(ev *minewarden.Event, x *minewarden.DNS, c *client) []minewarden.Finding {
 	var found []minewarden.Finding
-	recent, judged := 0, 0
-	sum := float32(0)
-	var examples []string
+	recent := 0
+	var buf [dga.MaxBurst]float32
+	scores := buf[:0] // the newest first
+	var names []string
 	for i := range c.n {
 		m := &c.misses[(c.next+maxMisses-1-i)%maxMisses]
 		if ev.Time.Sub(m.at) > window {
 			break
 		}
 		recent++
-		if judged < dga.Burst {
-			judged++
-			sum += m.score
-			if len(examples) < 4 {
-				examples = append(examples, short(m.name))
-			}
+		if len(scores) < dga.MaxBurst {
+			scores = append(scores, m.score)
+		}
+		if len(names) < 4 {
+			names = append(names, short(m.name))
 		}
 	}
 	subject := minewarden.Subject{Type: minewarden.SubjectHost, ID: x.Key.Client.Addr().String()}
 	who := x.Key.Client.Addr().String()
-	if judged == dga.Burst && sum/dga.Burst >= d.model.BurstCut && d.news(ruleBurst+who, ev.Time) {
+	examples := strings.Join(names, " ")
+	if v, ok := d.model.Judge(scores); ok && d.news(ruleBurst+who, ev.Time) {
 		found = append(found, minewarden.Finding{
 			Time: ev.Time, Rule: ruleBurst, Subject: subject, Confidence: 0.85, Process: ev.Process,
 			Evidence: []minewarden.Evidence{
-				{Key: "names", Value: strings.Join(examples, " ")},
-				{Key: "mean_score", Value: number(float64(sum / dga.Burst))},
-				{Key: "cut", Value: number(float64(d.model.BurstCut))},
+				{Key: "names", Value: examples},
+				{Key: "judged", Value: strconv.Itoa(v.N) + " names together"},
+				{Key: "mean_score", Value: number(float64(v.Mean))},
+				{Key: "cut", Value: number(float64(v.Cut))},
 				{Key: "window", Value: window.String()},
 			},
 		})
@@ -148,7 +150,7 @@ func (d *detector) burst(ev *minewarden.Event, x *minewarden.DNS, c *client) []m
 	if recent >= minMisses && float64(c.missed) >= minPart*float64(c.answered) && d.news(ruleMissing+who, ev.Time) {
 		found = append(found, minewarden.Finding{
 			Time: ev.Time, Rule: ruleMissing, Subject: subject, Confidence: 0.6, Process: ev.Process,
-			Evidence: []minewarden.Evidence{{Key: "missing", Value: strconv.Itoa(recent) + " names in " + window.String()}, {Key: "names", Value: strings.Join(examples, " ")}},
+			Evidence: []minewarden.Evidence{{Key: "missing", Value: strconv.Itoa(recent) + " names in " + window.String()}, {Key: "names", Value: examples}},
 		})
 	}
 	return found

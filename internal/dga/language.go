@@ -2,8 +2,8 @@ package dga
 
 import "math"
 
-// A Language knows how likely a letter is after the two before it, in names that people chose.
-type Language struct {
+// A language knows how likely a letter is after the two before it, in names that people chose.
+type language struct {
 	p [symbols * symbols * symbols]uint8 // -16 log2 of the likelihood, capped
 }
 
@@ -23,8 +23,8 @@ func symbol(c byte) int {
 
 const end = 38
 
-// NewLanguage counts the labels.
-func NewLanguage(labels []string) *Language {
+// newLanguage counts the labels.
+func newLanguage(labels []string) *language {
 	count := make([]float64, symbols*symbols*symbols)
 	two := make([]float64, symbols*symbols)
 	one := make([]float64, symbols)
@@ -50,7 +50,7 @@ func NewLanguage(labels []string) *Language {
 	for i, n := range two {
 		sum1[i/symbols] += n
 	}
-	lang := &Language{}
+	lang := &language{}
 	const k2, k1 = 4.0, 8.0 // how many sightings the shorter context weighs
 	for i := range count {
 		c, b := i%symbols, i/symbols%symbols
@@ -62,36 +62,49 @@ func NewLanguage(labels []string) *Language {
 	return lang
 }
 
-func (l *Language) score(d *[nDense]float32, label string) {
+// score fills what the likelihood of the letters says.
+func (l *language) score(d *counts, label string) {
 	a, b := end, end
 	var bits [maxLabel + 1]float32
 	n := 0
-	sum, unlikely, very := float32(0), 0, 0
 	for i := 0; i <= len(label) && n < len(bits); i++ {
 		c := end
 		if i < len(label) {
 			c = symbol(label[i])
 		}
-		v := float32(l.p[(a*symbols+b)*symbols+c]) / 16
-		bits[n] = v
+		bits[n] = float32(l.p[(a*symbols+b)*symbols+c]) / 16
 		n++
-		sum += v
-		if v > 6 {
-			unlikely++
-		}
-		if v > 9 {
-			very++
-		}
 		a, b = b, c
 	}
-	worst := float32(0)
-	for i := 0; i+3 <= n; i++ {
-		worst = max(worst, bits[i]+bits[i+1]+bits[i+2])
-	}
 	f := float32(n)
-	d[fLikelihood] = sum / f / 4
-	d[fLikelihoodMin] = worst / 24
-	d[fUnseen] = float32(very) / f * 4
-	d[fKnown] = float32(unlikely) / f * 2
-	d[fKnownMin] = sum / 64
+	sum := float32(0)
+	d[fBest3] = 99
+	for i, v := range bits[:n] {
+		sum += v
+		switch {
+		case v > 9:
+			d[fVeryUnlikely] += 1 / f
+			d[fUnlikely] += 1 / f
+		case v > 6:
+			d[fUnlikely] += 1 / f
+		case v < 3:
+			d[fEasy] += 1 / f
+		}
+		if i >= 1 {
+			d[fWorst2] = max(d[fWorst2], bits[i-1]+v)
+		}
+		if i >= 2 {
+			three := bits[i-2] + bits[i-1] + v
+			d[fWorst3], d[fBest3] = max(d[fWorst3], three), min(d[fBest3], three)
+		}
+	}
+	mean, spread := sum/f, float32(0)
+	for _, v := range bits[:n] {
+		spread += (v - mean) * (v - mean)
+	}
+	d[fMean], d[fSum], d[fSpread] = mean, sum, float32(math.Sqrt(float64(spread/f)))
+	for i := range min(3, n) {
+		d[fFirst] += bits[i]
+		d[fLast] += bits[n-1-i]
+	}
 }

@@ -2,124 +2,221 @@ package dga
 
 import (
 	"math/rand/v2"
-	"sort"
+	"slices"
 )
 
 // A Name is one to learn from.
 type Name struct {
 	Name      string
+	Family    string // of a generated name
 	Generated bool
 	Weight    float32
 }
 
-// Training: stochastic descent on the logistic loss.
-const (
-	epochs   = 6
-	stepSize = 0.15
-	decay    = 1e-6
-	burstCut = 0.0005 // of bursts of chosen names at which their cut is set
-	falseCut = 0.0025 // of chosen names at which the cut is set
-)
-
-// Train returns a model of the names. Lists of visited sites hold names that malware of their time asked for: a chosen name that
-// a model which has not seen it finds more generated than most generated names is left out, of the weights and of the cut.
-func Train(names []Name, seed uint64) *Model {
-	var half [2][]Name
-	for i, n := range names {
-		half[i%2] = append(half[i%2], n)
-	}
-	judge := [2]*Model{train(half[1], seed), train(half[0], seed)}
-	var kept []Name
-	var usual [2]float32
-	for k := range judge {
-		var scores []float64
-		for _, n := range half[k] {
-			if n.Generated {
-				scores = append(scores, float64(judge[k].score(n.Name)))
-			}
-		}
-		sort.Float64s(scores)
-		if len(scores) > 0 {
-			usual[k] = float32(scores[len(scores)/2])
-		}
-	}
-	for i, n := range names {
-		if n.Generated || judge[i%2].score(n.Name) < usual[i%2] {
-			kept = append(kept, n)
-		}
-	}
-	return train(kept, seed)
+// A row is a name in training.
+type row struct {
+	parts
+	family    string
+	generated bool
+	y, weight float32
+	at        []uint16 // of its runs of letters
 }
 
-// train keeps every fifth chosen name out of the weights to set the cut by, and counts the
-// letters of chosen names in two halves, so that no name is judged by a count that it is part of.
-func train(names []Name, seed uint64) *Model {
-	r := rand.New(rand.NewPCG(seed, 1))
-	type row struct {
-		at     []uint32
-		d      [nDense]float32
-		y, w   float32
-		cut    bool
-		label  string
-		labels int
+func newRow(name, family string, generated bool, weight float32) row {
+	r := row{parts: split(name), family: family, generated: generated, weight: weight}
+	if generated {
+		r.y = 1
 	}
+	r.at = runs(nil, r.label)
+	return r
+}
+
+// Training.
+const (
+	shares    = 4      // the tables of which the others make the counts of one
+	judges    = 3      // models that have not seen what they judge, to set the cuts by
+	falseCut  = 0.0025 // of chosen names at which the cut is set
+	burstCut  = 0.0001 // of bursts of chosen names: a client is judged again with every name that it asks for
+	manyDrawn = 300000
+)
+
+// Train returns a model of the names. Its cuts are set by models of the same kind, each of which judges chosen names that it has
+// not seen.
+func Train(names []Name, seed uint64) *Model {
 	rows := make([]row, len(names))
-	var half [2][]string
-	var all []string
 	for i, n := range names {
-		label, suffix, labels := Split(n.Name)
-		rows[i] = row{at: Slots(nil, label, suffix), w: n.Weight, label: label, labels: labels}
-		if n.Generated {
-			rows[i].y = 1
+		rows[i] = newRow(n.Name, n.Family, n.Generated, n.Weight)
+	}
+	m := train(rows, seed)
+	share := assign(rows, judges, seed+1)
+	var scores []float32
+	for k := range judges {
+		judge := train(pick(rows, share, func(s int) bool { return s != k }), seed)
+		for i, n := range names {
+			if share[i] == k && !n.Generated {
+				scores = append(scores, judge.Score(n.Name))
+			}
+		}
+	}
+	if len(scores) == 0 {
+		return m
+	}
+	r := rand.New(rand.NewPCG(seed, 9))
+	for b, size := range Bursts {
+		means := make([]float32, manyDrawn)
+		for i := range means {
+			for range size {
+				means[i] += scores[r.IntN(len(scores))] / float32(size)
+			}
+		}
+		m.BurstCuts[b] = above(means, burstCut)
+	}
+	m.Cut = above(scores, falseCut)
+	return m
+}
+
+// above returns what a share of the values is above of. It sorts them.
+func above(values []float32, share float64) float32 {
+	slices.Sort(values)
+	return values[min(len(values)-1, int(float64(len(values))*(1-share)))]
+}
+
+// assign deals the rows into n shares, families undivided.
+func assign(rows []row, n int, seed uint64) []int {
+	r := rand.New(rand.NewPCG(seed, 5))
+	of := map[string]int{}
+	var families []string
+	for _, x := range rows {
+		if _, ok := of[x.family]; x.generated && !ok {
+			of[x.family] = 0
+			families = append(families, x.family)
+		}
+	}
+	r.Shuffle(len(families), func(i, j int) { families[i], families[j] = families[j], families[i] })
+	for i, f := range families {
+		of[f] = i % n
+	}
+	share := make([]int, len(rows))
+	for i, x := range rows {
+		if x.generated {
+			share[i] = of[x.family]
 		} else {
-			rows[i].cut = i%5 == 0
-			if !rows[i].cut {
-				half[i%2] = append(half[i%2], label)
-				all = append(all, label)
+			share[i] = r.IntN(n)
+		}
+	}
+	return share
+}
+
+func pick(rows []row, share []int, keep func(int) bool) []row {
+	var out []row
+	for i, r := range rows {
+		if keep(share[i]) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+func learn(rows []row) *tables {
+	t := &tables{suffixes: learnSuffixes(rows)}
+	var chosen []string
+	for _, r := range rows {
+		if !r.generated {
+			chosen = append(chosen, r.label)
+		}
+	}
+	t.lang = *newLanguage(chosen)
+	t.pieces.learn(chosen)
+	t.linear.learn(rows)
+	return t
+}
+
+// train grows the trees on counts that are made, for each name, from tables that hold neither the name nor its family: on counts
+// of what the tables hold, the trees would learn to trust them too much.
+func train(rows []row, seed uint64) *Model {
+	rows = append(slices.Clip(rows), examples(rows, seed)...)
+	share := assign(rows, shares, seed)
+	x := make([]counts, len(rows))
+	y, weight := make([]float32, len(rows)), make([]float32, len(rows))
+	for k := range shares {
+		t := learn(pick(rows, share, func(s int) bool { return s != k }))
+		for i, r := range rows {
+			if share[i] == k {
+				t.count(&x[i], r.parts)
+				y[i], weight[i] = r.y, r.weight
 			}
 		}
 	}
-	lang := [2]*Language{NewLanguage(half[0]), NewLanguage(half[1])}
-	for i := range rows {
-		Dense(&rows[i].d, rows[i].label, rows[i].labels, lang[1-i%2])
+	return &Model{tables: *learn(rows), forest: grow(x, y, weight, seed)}
+}
+
+// perKind is how many examples of a kind are made.
+const perKind = 100
+
+// examples makes names in the ways that need no thought: letters by chance, alone and with digits, hexadecimal digits, vowels and
+// other letters in turn, syllables. Algorithms that training has not seen are more like these than like the known families.
+func examples(rows []row, seed uint64) []row {
+	const (
+		letters    = "abcdefghijklmnopqrstuvwxyz"
+		hex        = "0123456789abcdef"
+		vowels     = "aeiou"
+		consonants = "bcdfghjklmnpqrstvwxz"
+	)
+	r := rand.New(rand.NewPCG(seed, 77))
+	from := func(set string) byte { return set[r.IntN(len(set))] }
+	some := func(set string, least, most int) []byte {
+		b := make([]byte, least+r.IntN(most-least+1))
+		for i := range b {
+			b[i] = from(set)
+		}
+		return b
 	}
-	w := make([]float32, slots)
-	var dense [nDense]float32
-	bias := float32(0)
-	order := r.Perm(len(rows))
-	for e := range epochs {
-		step := float32(stepSize) / float32(1+e)
-		for _, i := range order {
-			x := &rows[i]
-			if x.cut {
-				continue
-			}
-			k := norm(len(x.at))
-			sum := bias
-			for j, v := range x.d {
-				sum += v * dense[j]
-			}
-			n := float32(0)
-			for _, s := range x.at {
-				n += w[s]
-			}
-			sum += n / k
-			g := (x.y - sigmoid(sum)) * x.w * step
-			bias += g
-			for j, v := range x.d {
-				dense[j] += g * v * 0.3
-			}
-			g *= 8 / k
-			for _, s := range x.at {
-				w[s] += g - w[s]*decay
+	turns := func() []byte {
+		b, odd := make([]byte, 6+r.IntN(7)), r.IntN(2)
+		for i := range b {
+			b[i] = from(vowels)
+			if i%2 == odd {
+				b[i] = from(consonants)
 			}
 		}
+		return b
 	}
-	return finish(w, dense, bias, NewLanguage(all), func(yield func(string)) {
-		for i := range rows {
-			if rows[i].cut {
-				yield(names[i].Name)
+	syllables := func() (b []byte) {
+		for range 2 + r.IntN(3) {
+			b = append(b, from(consonants), from(vowels))
+			if r.IntN(2) == 0 {
+				b = append(b, from(consonants))
 			}
 		}
-	})
+		return b
+	}
+	// Half stand under a suffix as common as it is for chosen names, half under any that was seen.
+	var common, every []string
+	seen := map[string]bool{}
+	for _, x := range rows {
+		if !x.generated {
+			common = append(common, x.suffix)
+		}
+		if !seen[x.suffix] && !isDynamic(x.suffix) {
+			seen[x.suffix] = true
+			every = append(every, x.suffix)
+		}
+	}
+	if len(common) == 0 {
+		return nil
+	}
+	var out []row
+	for kind, chance := range []func() []byte{
+		func() []byte { return some(letters, 5, 8) }, func() []byte { return some(letters, 8, 12) }, func() []byte { return some(letters, 12, 20) },
+		func() []byte { return some(letters+"0123456789", 8, 24) }, func() []byte { return some(hex, 8, 32) }, turns, syllables,
+	} {
+		for i := range perKind {
+			suffix := common[r.IntN(len(common))]
+			if i%2 == 0 {
+				suffix = every[r.IntN(len(every))]
+			}
+			out = append(out, newRow(string(chance())+"."+suffix, "example "+string(rune('0'+kind)), true, 1))
+		}
+	}
+	return out
 }
