@@ -13,7 +13,7 @@ import (
 
 // mostMissing is the part of all text of modules' READMEs that may be English still: whoever writes a new paragraph need not know
 // Chinese, but somebody must follow.
-const mostMissing = 0.95
+const mostMissing = 0.4
 
 // TestDocs lists paragraphs without a translation and translations of what is no paragraph any more.
 func TestDocs(t *testing.T) {

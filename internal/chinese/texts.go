@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unicode"
 )
 
 // textsTSV is by line: English as the program has it, with the verbs of fmt where it puts something in, and Chinese, with {1} for what
@@ -98,7 +99,9 @@ func translate(s string, depth int) (string, bool) {
 	}
 	for i := range b.open {
 		if holes, ok := b.open[i].match(s); ok {
-			return fill(b.open[i].chinese, holes, depth), true
+			if zh, ok := b.open[i].fill(holes, depth); ok {
+				return zh, true
+			}
 		}
 	}
 	if strings.Contains(s, "; ") {
@@ -151,18 +154,22 @@ func (p *pattern) match(s string) (holes []string, ok bool) {
 
 var hole = regexp.MustCompile(`\{([1-9])(~?)\}`)
 
-func fill(zh string, holes []string, depth int) string {
-	return hole.ReplaceAllStringFunc(zh, func(m string) string {
+// fill puts in what stands for the verbs. A pattern without a word says nothing by itself: something in it must be translated.
+func (p *pattern) fill(holes []string, depth int) (string, bool) {
+	said := strings.ContainsFunc(strings.Join(p.literals, ""), unicode.IsLetter)
+	out := hole.ReplaceAllStringFunc(p.chinese, func(m string) string {
 		n := int(m[1] - '1')
 		if n >= len(holes) {
 			return m
 		}
-		if m[2] == '~' {
-			t, _ := translate(holes[n], depth-1)
-			return t
+		if m[2] != '~' {
+			return holes[n]
 		}
-		return holes[n]
+		t, ok := translate(holes[n], depth-1)
+		said = said || ok
+		return t
 	})
+	return out, said
 }
 
 // docsTSV is by line: the first 12 digits of the SHA-256 of a paragraph, list item, heading or row of a module's README, and Chinese.

@@ -217,6 +217,8 @@ func TestText(t *testing.T) {
 		"all its processes end; its files stay":  "其全部进程结束；文件保留",
 		"block 2 destinations for 1h0m0s":        "阻断 2 个目的地，期限 1h0m0s",
 		`x"; drop started`:                       `x"; drop 启动`,
+		"they are here: nobody wrote this":       "they are here: nobody wrote this",
+		`"/x": it is init`:                       `"/x"：它是 init`,
 		"a sentence that nobody wrote":           "a sentence that nobody wrote",
 		"":                                       "",
 	} {

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { refresh } from "../src/api/list";
-import type { Action, Connection, Graph, GraphNode, Incident, IncidentFinding, Work } from "../src/api/types";
+import type { Action, Connection, Graph, GraphNode, Incident, IncidentFinding, IncidentRow, Work } from "../src/api/types";
 import { draw } from "../src/parts/graph";
 import { blocks, section } from "../src/parts/doc";
 import { since } from "../src/parts/filters";
@@ -12,12 +12,19 @@ import { modes } from "../src/parts/work";
 import { advised, byWeight, families } from "../src/pages/incident/answers";
 import { possible } from "../src/pages/incident/actions";
 import { merge } from "../src/pages/host/connections";
+import { alike } from "../src/pages/overview";
 import { span } from "../src/pages/playbooks";
 import { setLanguage } from "../src/i18n";
 
 beforeAll(async () => {
   Object.assign(globalThis, { document: { documentElement: { lang: "" } } });
   await setLanguage("en", false);
+});
+
+test("of what is low and the same one stands for all", () => {
+  const row = (id: string, severity: IncidentRow["severity"], title: string) => ({ id, severity, title, rules: [title] }) as IncidentRow;
+  const rows = [row("a", "high", "x"), row("b", "high", "x"), row("c", "low", "y"), row("d", "low", "z"), row("e", "low", "y")];
+  expect(alike(rows).map(([r, n]) => `${r.id} ${n}`)).toEqual(["a 0", "b 0", "c 1", "d 0"]);
 });
 
 describe("text of others", () => {

@@ -19,6 +19,8 @@ test.each([
   ["all its processes end; its files stay", "其全部进程结束；文件保留"],
   ["block 2 destinations for 1h0m0s", "阻断 2 个目的地，期限 1h0m0s"],
   ["a sentence that nobody wrote", undefined],
+  ["they are here: nobody wrote this", undefined],
+  ['"/x": it is init', '"/x"：它是 init'],
   ["", undefined],
 ])("%s", (en, zh) => {
   expect(phrase(b, en)).toBe(zh);

@@ -81,7 +81,7 @@ export const en = {
     spans: [["1h", "an hour ago"], ["24h", "a day ago"], ["168h", "a week ago"], ["720h", "30 days ago"]] as [string, string][],
   },
   overview: {
-    bad: (n: string, c: number) => `${n} open incident${s(c)}: somebody may be mining here now.`,
+    bad: (n: string, c: number, others: string) => `${n} open incident${s(c)} of high severity or worse: somebody may be mining here now.${others === "0" ? "" : ` ${others} lower.`}`,
     some: (n: string, c: number) => `${n} open incident${s(c)}, none of them high.`,
     good: "No open incident.",
     watching: (n: number) => `${n} sensor${s(n)} watch${n === 1 ? "es" : ""} this machine.`,
@@ -90,7 +90,7 @@ export const en = {
     stolen: "CPU time stolen this month", score: (n: string) => `${n} / 100`, failed: (n: string, c: number) => `${n} check${s(c)} failed`,
     noAudit: "No audit yet", events: "Events seen", lost: (n: string, p: string) => `${n} lost (${p})`, noneLost: "none lost",
     worst: "Worst now", all: "All open incidents", findings: (n: string, c: number) => `${n} finding${s(c)}`,
-    tryDrill: "To see how one looks, run a drill: it is harmless.", deadlines: "Deadlines", moreDeadlines: (n: string) => `and ${n} more`, noDeadlines: "No deadline is running.", sensors: "Sensors",
+    alike: "More like this", tryDrill: "To see how one looks, run a drill: it is harmless.", deadlines: "Deadlines", moreDeadlines: (n: string) => `and ${n} more`, noDeadlines: "No deadline is running.", sensors: "Sensors",
   },
   deadlines: {
     what: { isolate: "Isolate", isolated: "Isolate", report: "Report", review: "Review" } as Terms,
@@ -184,7 +184,7 @@ export const en = {
     meaning: "Ordinary programs round to nearest. RandomX switches between four modes in generated code beside 2 GiB of scratch memory.",
   },
   sensors: {
-    states: { running: "looks", waiting: "waits", unsupported: "not here" } as Terms,
+    states: { running: "on", waiting: "waits", unsupported: "off" } as Terms,
     dropped: (n: string) => `${n} lost`, events: "Events", lost: "Lost", unsaved: (n: string) => `${n} incidents are not saved:`, detectors: (n: number) => `${n} detectors and their findings`,
   },
   posture: {

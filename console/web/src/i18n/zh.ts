@@ -68,7 +68,7 @@ export const zh: Messages = {
     spans: [["1h", "一小时内"], ["24h", "一天内"], ["168h", "一周内"], ["720h", "30 天内"]],
   },
   overview: {
-    bad: (n) => `${n} 个未处理事件：可能有人正在此机器上挖矿。`,
+    bad: (n, _c, others) => `${n} 个高或严重的未处理事件：可能有人正在此机器上挖矿。${others === "0" ? "" : `另有 ${others} 个较轻。`}`,
     some: (n) => `${n} 个未处理事件，严重程度均不高。`,
     good: "没有未处理事件。",
     watching: (n) => `${n} 个传感器正在监视此机器。`,
@@ -77,7 +77,7 @@ export const zh: Messages = {
     stolen: "本月被盗用的 CPU 时间", score: (n) => `${n} / 100`, failed: (n) => `${n} 项检查未通过`,
     noAudit: "尚未检查", events: "已观察事件数", lost: (n, p) => `丢失 ${n}（${p}）`, noneLost: "没有丢失",
     worst: "当前最严重", all: "全部未处理事件", findings: (n) => `${n} 条发现`,
-    tryDrill: "想看看事件的样子，可以运行一次演练：它是无害的。", deadlines: "期限", moreDeadlines: (n) => `另有 ${n} 项`, noDeadlines: "没有进行中的期限。", sensors: "传感器",
+    alike: "更多同类事件", tryDrill: "想看看事件的样子，可以运行一次演练：它是无害的。", deadlines: "期限", moreDeadlines: (n) => `另有 ${n} 项`, noDeadlines: "没有进行中的期限。", sensors: "传感器",
   },
   deadlines: {
     what: { isolate: "隔离", isolated: "隔离", report: "报告", review: "复盘" },
@@ -165,7 +165,7 @@ export const zh: Messages = {
     meaning: "普通程序使用最近舍入。RandomX 会在生成的代码中切换四种模式，并使用约 2 GiB 的临时内存。",
   },
   sensors: {
-    states: { running: "工作中", waiting: "等待中", unsupported: "不支持" },
+    states: { running: "工作中", waiting: "等待中", unsupported: "未启用" },
     dropped: (n) => `丢失 ${n}`, events: "事件数", lost: "丢失", unsaved: (n) => `${n} 个事件未保存：`, detectors: (n) => `${n} 个检测器及其发现`,
   },
   posture: {

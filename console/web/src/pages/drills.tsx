@@ -121,7 +121,13 @@ function Outcome({ last }: { last: DrillNews | undefined }) {
         </p>
       )}
       <p className="dim">
-        <Ago time={last.began} /> {last.who && <Raw text={last.who} />}
+        <Ago time={last.began} />
+        {last.who && (
+          <>
+            {" · "}
+            <Raw text={last.who} />
+          </>
+        )}
         {last.state === "seen" && (
           <>
             {" · "}

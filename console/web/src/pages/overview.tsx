@@ -1,7 +1,7 @@
 import "../styles/overview.css";
 import { Link } from "react-router";
 import { useData, usePolling } from "../api/cache";
-import type { Overview as Data, Severity } from "../api/types";
+import type { IncidentRow, Overview as Data, Severity } from "../api/types";
 import { useLanguage, useT } from "../i18n";
 import { base, query } from "../api/client";
 import { Due } from "../parts/due";
@@ -50,9 +50,10 @@ function Verdict({ o }: { o: Data }) {
   const bad = worst === "critical" || worst === "high";
   const blind = o.sensors.filter((s) => s.state === "waiting").length;
   const total = Object.values(open).reduce((a, b) => a + b, 0);
+  const grave = (open.critical ?? 0) + (open.high ?? 0);
   return (
     <p className={`verdict ${bad ? "bad" : total > 0 || blind > 0 ? "warnbox" : "good"}`} role="status">
-      <strong>{bad ? t.overview.bad(number(total), total) : total > 0 ? t.overview.some(number(total), total) : t.overview.good}</strong>{" "}
+      <strong>{bad ? t.overview.bad(number(grave), grave, number(total - grave)) : total > 0 ? t.overview.some(number(total), total) : t.overview.good}</strong>{" "}
       {blind > 0 ? t.overview.blind(blind) : total === 0 ? t.overview.watching(o.sensors.filter((s) => s.state === "running").length) : (t.policy.why[o.respond] ?? "")}
     </p>
   );
@@ -101,6 +102,17 @@ function Tiles({ o }: { o: Data }) {
   );
 }
 
+/** Incidents, with how many more there are like it: what is low and the same stands there once. */
+export function alike(rows: IncidentRow[]): [IncidentRow, number][] {
+  const out: [IncidentRow, number][] = [];
+  for (const r of rows) {
+    const same = r.severity === "low" || r.severity === "info" ? out.find(([o]) => o.title === r.title && o.severity === r.severity && o.rules[0] === r.rules[0]) : undefined;
+    if (same) same[1]++;
+    else out.push([r, 0]);
+  }
+  return out;
+}
+
 function Worst({ o }: { o: Data }) {
   const t = useT();
   return (
@@ -110,7 +122,7 @@ function Worst({ o }: { o: Data }) {
         <Empty title={t.incidents.none}>{t.overview.tryDrill}</Empty>
       ) : (
         <ul className="cards">
-          {o.worst.map((r) => (
+          {alike(o.worst).map(([r, more]) => (
             <li key={r.id}>
               <Link to={`/incidents/${encodeURIComponent(r.id)}`} className="card">
                 <span className="cardtop">
@@ -123,6 +135,11 @@ function Worst({ o }: { o: Data }) {
                   <Raw text={r.subject.name || r.subject.id} /> · {t.overview.findings(number(r.findings), r.findings)} · <Ago time={r.updated} />
                 </span>
               </Link>
+              {more > 0 && (
+                <p className="alike">
+                  <Link to={`/incidents${query({ state: "open", rule: r.rules[0] })}`}>{t.overview.alike}</Link>
+                </p>
+              )}
             </li>
           ))}
         </ul>

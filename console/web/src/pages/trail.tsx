@@ -6,6 +6,7 @@ import type { TrailEntry } from "../api/types";
 import { useT } from "../i18n";
 import { number } from "../parts/format";
 import { Empty, Failed, Loading, Page } from "../parts/states";
+import { Tell } from "../parts/tell";
 import { Code, Raw, When } from "../parts/text";
 import { say } from "../parts/toast";
 
@@ -85,7 +86,7 @@ export default function Trail() {
                       ))}
                   </td>
                   <td>
-                    <Raw text={e.why} />
+                    <Tell text={e.why} />
                   </td>
                   <td>
                     <Code text={e.hash.slice(0, 12)} />

@@ -10,6 +10,7 @@ interface Pattern {
   literals: string[];
   kinds: string[];
   length: number;
+  worded: boolean;
   zh: string;
 }
 
@@ -40,7 +41,8 @@ function pattern(p: Phrase): Pattern {
     literal = "";
   }
   literals.push(literal + p.en.slice(at));
-  return { literals, kinds, length: literals.join("").length, zh: p.zh };
+  const words = literals.join("");
+  return { literals, kinds, length: words.length, worded: /\p{L}/u.test(words), zh: p.zh };
 }
 
 export function book(phrases: Phrase[]): Book {
@@ -83,10 +85,16 @@ export function phrase(b: Book, text: string, depth = deepest): string | undefin
   if (text.length > longest || depth === 0) return undefined;
   for (const p of b.open) {
     const holes = match(p, text);
-    if (holes) return p.zh.replace(hole, (m, n: string, more: string) => {
+    if (!holes) continue;
+    let said = p.worded; // a pattern without a word says nothing by itself: something in it must be translated
+    const out = p.zh.replace(hole, (m, n: string, more: string) => {
       const h = holes[Number(n) - 1];
-      return h === undefined ? m : more ? (phrase(b, h, depth - 1) ?? h) : h;
+      if (h === undefined) return m;
+      const inner = more ? phrase(b, h, depth - 1) : undefined;
+      said ||= inner !== undefined;
+      return inner ?? h;
     });
+    if (said) return out;
   }
   if (text.includes("; ")) {
     const parts = text.split("; ").map((x) => phrase(b, x, depth - 1));

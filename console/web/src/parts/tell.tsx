@@ -32,6 +32,15 @@ export function useTell(): (text: string | undefined) => string {
   return (text) => (text && phrases !== none ? (lookUp(phrases, text) ?? text) : (text ?? ""));
 }
 
+/** Returns what evidence of a key is called. */
+export function useLabel(): (key: string) => string {
+  const tell = useTell();
+  return (key) => {
+    const told = tell(key);
+    return told === key ? key.replaceAll("_", " ") : told;
+  };
+}
+
 const english = /[A-Za-z]{2}.* .*[A-Za-z]{2}/s;
 const han = /\p{Script=Han}/u;
 

@@ -5,7 +5,7 @@ import { useT } from "../../i18n";
 import { number } from "../../parts/format";
 import { SeverityMark, Sure } from "../../parts/marks";
 import { Said, useRules } from "../../parts/rules";
-import { Tell } from "../../parts/tell";
+import { Tell, useLabel } from "../../parts/tell";
 import { Ago, Code, Copy, Raw } from "../../parts/text";
 import { byWeight } from "./answers";
 
@@ -38,6 +38,7 @@ export function EvidenceList({ inc }: { inc: Incident }) {
 
 function Claim({ finding: f, rule, open }: { finding: IncidentFinding; rule: RuleDoc | undefined; open: boolean }) {
   const t = useT();
+  const label = useLabel();
   return (
     <details className="claim" open={open}>
       <summary>
@@ -64,7 +65,7 @@ function Claim({ finding: f, rule, open }: { finding: IncidentFinding; rule: Rul
           {(f.evidence ?? []).map((e, i) => (
             <tr key={`${e.key} ${i}`}>
               <th scope="row">
-                <Raw text={e.key.replaceAll("_", " ")} />
+                <Raw text={label(e.key)} />
               </th>
               <td>
                 <Code text={e.value} lines />

@@ -7,7 +7,7 @@ import { Icon, isIcon, type IconName } from "../../parts/icons";
 import { SeverityMark } from "../../parts/marks";
 import { Said } from "../../parts/rules";
 import { Show } from "../../parts/states";
-import { Tell } from "../../parts/tell";
+import { Tell, useLabel } from "../../parts/tell";
 import { Raw } from "../../parts/text";
 
 const kinds = ["posture", "login", "process", "file", "network", "finding", "action", "state", "note"] as const;
@@ -65,8 +65,12 @@ export function Story({ path }: { path: string }) {
   );
 }
 
+// What evidence is called, as the agent joins it into one line.
+const keys = /(^|; )([a-z][a-z_]*): /g;
+
 function Moment({ step: m, newDay }: { step: Step; newDay: boolean }) {
   const t = useT();
+  const label = useLabel();
   const kind = kinds.find((k) => k === m.kind);
   return (
     <li className={`moment k-${kind ?? "state"}`}>
@@ -89,7 +93,7 @@ function Moment({ step: m, newDay }: { step: Step; newDay: boolean }) {
         )}
         {m.detail && (
           <p className="detail">
-            {m.kind === "action" ? <Tell text={m.detail} lines /> : <Raw text={m.detail} lines />}
+            {m.kind === "action" ? <Tell text={m.detail} lines /> : <Raw text={m.subject ? m.detail.replace(keys, (_, before: string, key: string) => `${before}${label(key)}: `) : m.detail} lines />}
           </p>
         )}
       </div>

@@ -1,1 +1,0 @@
-export{t as default,n as severities}from"./incidents-B7jYXOQI.js";
