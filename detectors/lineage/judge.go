@@ -166,7 +166,14 @@ func (j *judgement) fetches() {
 	if !f.Acts.Has(command.Download) || j.x == nil {
 		return
 	}
+	if j.origin.Kind != program.Served && f.Acts.Has(command.LocalHost|command.Query) {
+		return // people and jobs ask this machine, and others whether they live
+	}
 	c := j.the()
+	if f.Acts.Has(command.Query) {
+		j.tell(ruleServiceFetch, 0.3, minewarden.Evidence{Key: "command", Value: f.Note(command.Download)}, minewarden.Evidence{Key: "url", Value: f.URL}, minewarden.Evidence{Key: "service", Value: j.origin.Root.Name})
+		return
+	}
 	c.fetched, c.fetchedBy, c.fetchURL = j.ev.Time, j.origin.Branch, f.URL
 	c.fetchRaw = f.Acts.Has(command.RawHost)
 	if f.Output != "" && f.Output != "-" {
@@ -193,6 +200,10 @@ func (j *judgement) runs(odd bool) {
 		return
 	}
 	path, place := x.Exe, j.place
+	if l := loaded(x); l != "" {
+		path, place = l, program.At(l)
+		odd = place&(program.Writable|program.SystemHidden) != 0
+	}
 	// A script in a temporary place counts as a program there; an interpreter's other arguments do not.
 	if s := script(x); s != "" && j.role&(program.Shell|program.Interpreter) != 0 {
 		path, place = s, program.At(s)
@@ -202,7 +213,8 @@ func (j *judgement) runs(odd bool) {
 	c := j.d.chains.get(j.origin.Root.Key)
 	recent := c != nil && !c.fetched.IsZero() && j.ev.Time.Sub(c.fetched) <= window
 	wrote := recent && c.wrote(path)
-	branch := recent && c.fetchedBy == j.origin.Branch
+	branch := recent && c.fetchedBy == j.origin.Branch && (j.origin.Kind == program.Served || c.fetchRaw || conceals(path, place, j.facts) || x.Inode.Mtime == 0 ||
+		!time.Unix(0, x.Inode.Mtime).Before(c.fetched.Add(-together)))
 	if !odd && !told && !(wrote && x.Package == "") {
 		return
 	}
@@ -223,22 +235,25 @@ func (j *judgement) runs(odd bool) {
 		c.ran = true
 		c.step(where.Value)
 	}
-	conceals := place&(program.Hidden|program.SystemHidden|program.Memory) != 0 || strings.HasPrefix(path, "/dev/shm/") || j.facts.Acts.Has(command.RunHidden)
+	hides := conceals(path, place, j.facts)
 	svc := minewarden.Evidence{Key: "service", Value: j.origin.Root.Name}
 	switch {
 	case j.origin.Kind == program.Served && fetched:
 		confidence := 0.9
-		if wrote {
+		switch {
+		case !odd && !told && !c.fetchRaw: // some schedulers' jobs begin so, in a directory of their own
+			confidence = 0.75
+		case wrote:
 			confidence = 0.95
 		}
 		j.tell(ruleServiceChain, confidence, where, from, svc)
 	case j.origin.Kind == program.Served && odd:
 		j.tell(ruleServiceRun, 0.6, where, svc)
-	case fetched && j.origin.Kind == program.Install && (c.fetchRaw || conceals):
+	case fetched && j.origin.Kind == program.Install && (c.fetchRaw || hides):
 		j.tell(ruleInstall, 0.8, where, from)
-	case fetched && (c.fetchRaw || conceals):
+	case fetched && (c.fetchRaw || hides):
 		j.tell(ruleFetchRunOdd, 0.7, where, from)
-	case fetched:
+	case fetched && (odd || told):
 		j.tell(ruleFetchRun, 0.5, where, from)
 	}
 	switch {
@@ -250,6 +265,30 @@ func (j *judgement) runs(odd bool) {
 		j.tell(ruleShared, 0.5, where)
 	}
 	j.loader()
+}
+
+// conceals says that where a program is hides it.
+func conceals(path string, place program.Place, facts *command.Facts) bool {
+	return place&(program.Hidden|program.SystemHidden|program.Memory) != 0 || strings.HasPrefix(path, "/dev/shm/") || facts.Acts.Has(command.RunHidden)
+}
+
+// loaded returns the program that the dynamic loader was told to run, or "".
+func loaded(x *minewarden.Exec) string {
+	base := program.Base(x.Exe)
+	if !strings.HasPrefix(base, "ld-linux") && !strings.HasPrefix(base, "ld-musl") && !strings.HasPrefix(base, "ld64.so") && !(strings.HasPrefix(base, "ld-2") && strings.HasSuffix(base, ".so")) {
+		return ""
+	}
+	for i := 1; i < len(x.Args); i++ {
+		switch a := x.Args[i]; a {
+		case "--library-path", "--inhibit-rpath", "--audit", "--preload", "--argv0", "--glibc-hwcaps-prepend", "--glibc-hwcaps-mask":
+			i++
+		default:
+			if a != "" && a[0] != '-' {
+				return absolute(a, x.Cwd)
+			}
+		}
+	}
+	return ""
 }
 
 // script returns what an interpreter was given to run.

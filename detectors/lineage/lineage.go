@@ -82,7 +82,7 @@ func (d *detector) exec(ev *minewarden.Event, x *minewarden.Exec) []minewarden.F
 	}
 	reads := role&(program.Shell|program.Interpreter) != 0 && readsStdin(x.Args)
 	odd := x.Package == "" && (place&(program.Writable|program.SystemHidden|program.Memory) != 0 || x.Deleted)
-	if facts.Acts == 0 && !odd && !reads && role&(program.Downloader|program.Decoder|program.Miner) == 0 {
+	if facts.Acts == 0 && !odd && !reads && role&(program.Downloader|program.Decoder|program.Miner) == 0 && x.Preload == "" && loaded(x) == "" && !d.brought(p, x) {
 		return nil
 	}
 	j := judgement{d: d, ev: ev, x: x, p: p, role: role, place: place, facts: facts, origin: program.OriginOf(p)}
@@ -94,9 +94,19 @@ func (d *detector) exec(ev *minewarden.Event, x *minewarden.Exec) []minewarden.F
 		j.pipes(reads)
 		j.fetches()
 		j.runs(odd)
+		j.preloads()
 		j.tampers()
 	}
 	return j.found
+}
+
+// brought says that the program is one that its lineage fetched or made executable lately, wherever it lies.
+func (d *detector) brought(p *minewarden.Process, x *minewarden.Exec) bool {
+	if x.Package != "" || x.Existing || len(d.chains.by) == 0 {
+		return false
+	}
+	c := d.chains.get(program.OriginOf(p).Root.Key)
+	return c != nil && c.wrote(x.Exe)
 }
 
 // write takes in what redirections and builtins of a shell did, which start no program.

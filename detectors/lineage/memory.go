@@ -31,6 +31,26 @@ func ownCopy(p *minewarden.Process) bool {
 		program.OfProcess(before)&can == 0 && slices.Equal(before.Args, p.Args)
 }
 
+// preloads judges a library that the environment puts into a program before all others.
+func (j *judgement) preloads() {
+	if j.x.Existing {
+		return
+	}
+	for lib := range strings.FieldsFuncSeq(j.x.Preload, func(r rune) bool { return r == ':' || r == ' ' }) {
+		place := program.At(lib)
+		e := minewarden.Evidence{Key: "library", Value: lib}
+		switch {
+		case place&program.SystemHidden != 0, place&program.Writable != 0 && (conceals(lib, place, j.facts) || j.origin.Kind == program.Served):
+			j.tell(rulePreload, 0.7, e)
+		case place&program.Writable != 0:
+			j.tell(rulePreloadHere, 0.4, e)
+		default:
+			continue
+		}
+		return
+	}
+}
+
 // runtimeCopy knows the copies of themselves that container runtimes run from memory, so that a container cannot overwrite
 // them. Anybody can choose the name of a memory file, so that a runtime must have started it, itself or through such a copy.
 func runtimeCopy(p *minewarden.Process) bool {

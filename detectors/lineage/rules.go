@@ -26,6 +26,8 @@ const (
 	ruleMemoryCopy    = "lineage/memory-copy"
 	ruleDeleted       = "lineage/deleted-run"
 	ruleShared        = "lineage/shared-memory-run"
+	rulePreload       = "lineage/preload-odd"
+	rulePreloadHere   = "lineage/preload"
 )
 
 const contain = "Contain the process tree, keep what it fetched as evidence, and look for the request, job or hook that started it in the service's log."
@@ -96,6 +98,14 @@ var rules = []minewarden.Rule{
 	{
 		ID: ruleDeleted, Title: "A program from a temporary place runs though its file is gone", Severity: minewarden.Medium, Technique: []string{"T1070.004"},
 		Advice: "The file can still be copied from /proc/PID/exe. Look at who started it.",
+	},
+	{
+		ID: rulePreload, Title: "A program is started with a library from a hidden place, or by a service with one that anybody could have written", Severity: minewarden.Medium, Technique: []string{"T1574.006"},
+		Advice: "The library can change what the program does and hides. Keep a copy of it, and look at who put it there and what else is started so.",
+	},
+	{
+		ID: rulePreloadHere, Title: "A program is started with a library from a place that everybody may write to", Severity: minewarden.Low, Technique: []string{"T1574.006"},
+		Advice: "Tests do so. Check that somebody here meant to.",
 	},
 	{ID: ruleShared, Title: "A program runs from shared memory", Severity: minewarden.Low, Technique: []string{"T1036.005"}, Advice: "Look at the file and who put it there."},
 }

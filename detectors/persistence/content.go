@@ -28,6 +28,12 @@ func judge(is spot, text string) verdict {
 		return verdict{}
 	case keys, sudoers:
 		return verdict{}
+	case pam, sshd, accounts, linker:
+		return judgeAccess(is, text)
+	case packages:
+		return judgeHooks(text)
+	case rotate:
+		text = rotated(text)
 	case unit, autostart:
 		return judgeUnit(text)
 	case udev:
@@ -99,7 +105,7 @@ func rank(rule string) int {
 	switch rule {
 	case ruleMiner:
 		return 5
-	case ruleCode:
+	case ruleCode, ruleRoot:
 		return 4
 	case ruleIdle, ruleFetch:
 		return 3

@@ -26,6 +26,7 @@ const (
 	ruleService = "persistence/service"
 	ruleIntrude = "persistence/intruder"
 	ruleKey     = "persistence/key"
+	ruleRoot    = "persistence/open-door"
 	ruleChanged = "persistence/changed"
 )
 
@@ -49,6 +50,10 @@ var rules = []minewarden.Rule{
 	{
 		ID: ruleIntrude, Title: "A start entry or key was written after a download from a bare address, or by a program in a temporary place", Severity: minewarden.High,
 		Technique: []string{"T1098.004", "T1053.003", "T1105"}, Advice: remove,
+	},
+	{
+		ID: ruleRoot, Title: "A way to become root, or to log in without a password, was made", Severity: minewarden.High, Technique: []string{"T1136.001", "T1556.003", "T1098.004"},
+		Advice: "Take the line back, look at who wrote it, and at every login since.",
 	},
 	{ID: ruleKey, Title: "A login key was added", Severity: minewarden.Low, Technique: []string{"T1098.004"}, Advice: "Check whose key it is."},
 	{ID: ruleChanged, Title: "Something that the system starts was changed", Severity: minewarden.Informational, Technique: []string{"T1053.003", "T1543.002", "T1546.004"}, Advice: "Check that an administrator meant to."},
@@ -108,7 +113,7 @@ func (d *detector) Observe(ev *minewarden.Event) []minewarden.Finding {
 // existing judges what was there already: only what it says counts.
 func (d *detector) existing(ev *minewarden.Event, f *minewarden.File) []minewarden.Finding {
 	is := spotOf(f.Path)
-	if is == none || len(f.Head) == 0 || f.Package != "" && !f.Modified {
+	if is == none || is == accounts || len(f.Head) == 0 || f.Package != "" && !f.Modified {
 		return nil
 	}
 	v := judge(is, string(f.Head))
@@ -138,7 +143,7 @@ func (d *detector) written(ev *minewarden.Event, w *minewarden.Write) []mineward
 	if managed(ev.Process) || own(is, path, text, ev.Process) {
 		return nil
 	}
-	if is == profile || is == gitconfig || is == autostart || is == hook {
+	if is == profile || is == gitconfig || is == autostart || is == hook || is == rotate || is == accounts || is == linker {
 		v = verdict{ruleChanged, 0.2, first(text)}
 	} else if is == keys {
 		if !hasKey(text) {

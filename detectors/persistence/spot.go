@@ -19,9 +19,19 @@ const (
 	udev
 	motd
 	autostart
+	packages // hooks of package managers
+	network  // scripts that run when an interface comes up
+	pam
+	sshd
+	accounts
+	linker
+	rotate
 )
 
-var spotNames = [...]string{"", "cron", "systemd unit", "start script", "profile script", "ld.so.preload", "authorized_keys", "sudoers", "Git hook", "Git configuration", "udev rule", "message of the day", "autostart entry"}
+var spotNames = [...]string{
+	"", "cron", "systemd unit", "start script", "profile script", "ld.so.preload", "authorized_keys", "sudoers", "Git hook", "Git configuration", "udev rule", "message of the day", "autostart entry",
+	"package manager's hook", "network script", "login stack", "ssh server", "accounts", "linker's directories", "log rotation",
+}
 
 var spotDirs = [...]struct {
 	dir string
@@ -45,6 +55,15 @@ var spotDirs = [...]struct {
 	{"/etc/update-motd.d/", motd},
 	{"/.config/autostart/", autostart},
 	{"/etc/xdg/autostart/", autostart},
+	{"/etc/apt/apt.conf.d/", packages},
+	{"/etc/network/if-", network},
+	{"/etc/NetworkManager/dispatcher.d/", network},
+	{"/etc/dhcp/dhclient-", network},
+	{"/etc/ppp/ip-up.d/", network},
+	{"/etc/pam.d/", pam},
+	{"/etc/ssh/sshd_config.d/", sshd},
+	{"/etc/ld.so.conf.d/", linker},
+	{"/etc/logrotate.d/", rotate},
 }
 
 var spotFiles = [...]struct {
@@ -74,6 +93,12 @@ var spotFiles = [...]struct {
 	{"/.gitconfig", gitconfig},
 	{"/etc/gitconfig", gitconfig},
 	{"/.config/git/config", gitconfig},
+	{"/etc/pam.conf", pam},
+	{"/etc/ssh/sshd_config", sshd},
+	{"/etc/ssh/sshrc", startup},
+	{"/.ssh/rc", startup},
+	{"/etc/passwd", accounts},
+	{"/etc/ld.so.conf", linker},
 }
 
 // spotOf knows a place by the end of its path, so that a mounted disk or a private root are judged alike.

@@ -37,6 +37,7 @@ const (
 	ReverseShell                 // connects a shell to the network
 	RawHost                      // of Download: the host is a bare public address, a paste site or an onion
 	LocalHost                    // of Download: every host is this machine or a private network
+	Query                        // of Download: it asks or sends something, and brings no file
 )
 
 // Has reports whether any of acts is among a.
@@ -139,7 +140,8 @@ type flow uint8
 const (
 	fetched flow = 1 << iota
 	decoded
-	pids // process ids, or lines that hold them
+	pids  // process ids, or lines that hold them
+	typed // what a shell answers to what it is told
 )
 
 // text reads commands one after the other. What is within $(…), `…` and <(…) is read as commands of their own, whose flow
@@ -397,11 +399,12 @@ func takesValue(wrapper, option string) bool {
 	return false
 }
 
+// number reports whether s is a number, perhaps with a unit of time. "sh" is none.
 func number(s string) bool {
 	for _, c := range []byte(s) {
 		if (c < '0' || c > '9') && c != '.' && c != 's' && c != 'm' && c != 'h' {
 			return false
 		}
 	}
-	return s != ""
+	return s != "" && s[0] <= '9'
 }

@@ -23,6 +23,9 @@ func (r *reader) commandIn(words []string, line string, in flow, depth int) flow
 			r.add(RunHidden, line)
 		}
 	}
+	if in&typed != 0 && talks(name, words) {
+		r.add(ReverseShell, line)
+	}
 	switch {
 	case role&program.Downloader != 0:
 		return r.download(words, line)
@@ -132,7 +135,7 @@ func historyFile(path string) bool {
 func (r *reader) download(words []string, line string) flow {
 	name := program.Base(words[0])
 	stdout := strings.HasPrefix(name, "curl") || name == "GET" || name == "lwp-request"
-	local, remote := 0, 0
+	local, remote, asks, socket := 0, 0, false, false
 	for i := 1; i < len(words); i++ {
 		w := words[i]
 		next := ""
@@ -141,6 +144,16 @@ func (r *reader) download(words []string, line string) flow {
 		}
 		switch {
 		case w == "":
+		case name == "curl" && (w == "--unix-socket" || w == "--abstract-unix-socket"):
+			socket = true // the host in the URL is then but a word
+			i++
+		case name == "curl" && head(w):
+			asks = true
+		case name == "curl" && sends(w, next), name == "wget" && (w == "--spider" || strings.HasPrefix(w, "--post-") || strings.HasPrefix(w, "--body-")):
+			asks = true
+			if name == "curl" {
+				i++
+			}
 		case name == "curl" && (w == "-o" || w == "--output"), strings.HasPrefix(name, "aria2") && w == "-o", name == "axel" && w == "-o",
 			(name == "wget" || name == "busybox") && (w == "-O" || w == "--output-document"):
 			r.f.Output, stdout = next, next == "-"
@@ -177,6 +190,9 @@ func (r *reader) download(words []string, line string) flow {
 				r.f.URL = w
 			}
 			kind := judgeHost(host)
+			if socket {
+				kind = hostLocal
+			}
 			if kind == hostLocal {
 				local++
 			} else {
@@ -200,10 +216,29 @@ func (r *reader) download(words []string, line string) flow {
 	if remote == 0 {
 		r.add(LocalHost, line)
 	}
+	if asks {
+		r.add(Query, line)
+	}
 	if stdout {
 		return fetched
 	}
 	return 0
+}
+
+// head says that an option makes curl ask for the head alone.
+func head(option string) bool {
+	return option == "--head" || len(option) > 1 && len(option) < 8 && option[0] == '-' && option[1] != '-' && strings.HasSuffix(option, "I")
+}
+
+// sends says that an option with its value makes curl send something.
+func sends(option, value string) bool {
+	switch option {
+	case "-d", "--data", "--data-raw", "--data-binary", "--data-urlencode", "--json", "-F", "--form", "-T", "--upload-file":
+		return true
+	case "-X", "--request":
+		return value != "GET"
+	}
+	return false
 }
 
 func (r *reader) textTool(name string, words []string, line string, in flow) flow {
@@ -307,8 +342,16 @@ func (r *reader) interpret(name string, role program.Role, words []string, line 
 			r.add(ReverseShell, line)
 		}
 	}
-	if role&program.Shell == 0 && r.mines(name, role, words) {
-		r.add(Miner, line)
+	if role&program.Shell == 0 {
+		if r.mines(name, role, words) {
+			r.add(Miner, line)
+		}
+		if code := inline(words); code != "" {
+			r.code(code, line)
+		}
+	}
+	if role&program.Shell != 0 && contains(words, "-i", "-li", "-il") && script != "-c" {
+		return in | out | typed
 	}
 	return in | out
 }

@@ -66,6 +66,11 @@ var places = [...]Place{
 	{Dir: "etc/apt/apt.conf.d"},
 	{Dir: "etc/NetworkManager/dispatcher.d", Deep: 1},
 	{Dir: "etc/network/if-up.d"},
+	{Dir: "etc/network/if-pre-up.d"},
+	{Dir: "etc/network/if-down.d"},
+	{Dir: "etc/network/if-post-down.d"},
+	{Dir: "etc/ppp/ip-up.d"},
+	{Dir: "etc/logrotate.d"},
 	{Dir: "etc/dhcp/dhclient-exit-hooks.d"},
 }
 

@@ -31,6 +31,7 @@ type Origin struct {
 func OriginOf(p *minewarden.Process) Origin {
 	o := Origin{Root: p, Branch: p.Key}
 	child := p
+	var session Origin // of a terminal that keeps running without its user, which anybody can start
 	for a := p.Parent; a != nil; a = a.Parent {
 		if a.Key.PID <= 1 {
 			break
@@ -43,12 +44,17 @@ func OriginOf(p *minewarden.Process) Origin {
 			return Origin{Install, a, child.Key}
 		case r&Build != 0:
 			return Origin{Job, a, child.Key}
+		case r&Login != 0 && multiplexer(a) && session.Root == nil:
+			session = Origin{Session, a, child.Key}
 		case r&Service != 0:
 			if r&Interpreter != 0 && a.Ancestor(installer) != nil {
 				return Origin{Install, a, child.Key}
 			}
 			return Origin{Served, a, child.Key}
-		case r&(Runner|Login) != 0 && r&Wrapper == 0:
+		case r&(Runner|Login) != 0 && (r&Wrapper == 0 || multiplexer(a)):
+			if session.Root != nil {
+				return session
+			}
 			return Origin{Session, a, child.Key}
 		}
 		// An exec keeps the key: the branch is the process, whatever it ran before.
@@ -57,7 +63,18 @@ func OriginOf(p *minewarden.Process) Origin {
 		}
 		o.Root, o.Branch = a, child.Key
 	}
+	if session.Root != nil {
+		return session
+	}
 	return o
+}
+
+func multiplexer(p *minewarden.Process) bool {
+	switch p.Base() {
+	case "tmux", "tmux: server", "screen", "SCREEN", "dtach", "abduco", "zellij":
+		return true
+	}
+	return false
 }
 
 func installer(a *minewarden.Process) bool {
