@@ -16,6 +16,7 @@ type window struct {
 	rotate       uint16 // ror, rol, rorx by a constant
 	memory       uint16 // operands in memory
 	aes          uint16
+	table        uint16 // 32-bit numbers taken from an array by exclusive or
 	sha          uint16 // SHA-NI
 	fnv          uint16 // multiplications by the FNV prime
 	wideMultiply uint16 // pmuludq
@@ -113,6 +114,10 @@ func (in *instruction) isAddress() bool {
 // addShort counts an instruction of the one-byte map.
 func (w *window) addShort(in *instruction) {
 	switch in.opcode {
+	case 0x33:
+		if in.table {
+			w.table++
+		}
 	case 0x25:
 		w.addMask(in)
 	case 0x81:

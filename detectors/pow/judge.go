@@ -24,6 +24,12 @@ const (
 	linesPercent   = 20              // of all windows; 26 to 51 measured
 	minLinesSpan   = 6 * time.Second // longer than the key derivation of a wallet
 
+	// Rule D where AES is done by tables: its code is so long that a mask and a multiplication are hardly ever in one window.
+	maskedPercent   = 10 // of all windows hold the mask; 20 to 29 measured
+	tablesPercent   = 20 // take numbers from tables; 28 to 34 measured
+	productsPercent = 5  // multiply; 9 to 16 measured
+	minTable        = 2  // numbers from tables, in a window of AES
+
 	// Rule B per window: integer multiplications and rotations, in thousandths of the instructions; instructions; operands in
 	// memory.
 	superMultiply, superRotate = 120, 30
@@ -75,8 +81,11 @@ func (w *window) superscalar() bool {
 // lineMix is rule D: a step of CryptoNight, which masks an address and multiplies or encrypts what it finds there. The mask alone
 // also makes room on the stack for arrays.
 func (w *window) lineMix() bool {
-	return w.lines > 0 && (w.high > 0 || w.aes > 0 || w.multiply >= portableMultiply)
+	return w.lines > 0 && (w.product() || w.aes > 0)
 }
+
+// product is a multiplication to 128 bits, or one of 64 bits made of smaller ones.
+func (w *window) product() bool { return w.high > 0 || w.multiply >= portableMultiply }
 
 // isDataset knows RandomX's dataset, alone or merged with the cache beside it.
 func isDataset(size uint64) bool {
@@ -99,17 +108,17 @@ func (d *detector) judge(ev *minewarden.Event, s *state) []minewarden.Finding {
 	now, confidence := v.randomX()
 	if now&^s.told != 0 {
 		s.told |= now | toldLike | toldKernel
-		return v.finding(ruleRandomX, "RandomX", confidence)
+		return v.finding(ev.Process, ruleRandomX, "RandomX", confidence)
 	}
 	if s.told&(toldCryptoNight|randomX) == 0 {
 		if confidence := v.cryptoNight(); confidence > 0 {
 			s.told |= toldCryptoNight | toldLike | toldKernel
-			return v.finding(ruleCryptoNight, "CryptoNight family", confidence)
+			return v.finding(ev.Process, ruleCryptoNight, "CryptoNight family", confidence)
 		}
 	}
 	if s.told&toldLike == 0 && v.like() {
 		s.told |= toldLike
-		return v.finding(ruleLike, "RandomX or CryptoNight, unsure", 0.6)
+		return v.finding(ev.Process, ruleLike, "RandomX or CryptoNight, unsure", 0.6)
 	}
 	return nil
 }
@@ -118,12 +127,13 @@ func (d *detector) judge(ev *minewarden.Event, s *state) []minewarden.Finding {
 type verdict struct {
 	ev             *minewarden.Event
 	s              *state
+	ended          int // processes judged together that ended; 0: one alone is judged
 	flushed, plain *modes
 	code           *code
 
 	rounding, weak        bool // with and without flush-to-zero
 	a, b, c, hintA, hintC bool // the rules; the hints confirm rounding but do not stand alone
-	lines                 bool
+	lines, soft           bool
 }
 
 // weigh applies the rules to what is recent.
@@ -137,8 +147,10 @@ func (v *verdict) weigh() {
 	v.hintC = c.dataset >= 1 && c.control >= 1 || c.dataset >= 2 && c.root >= 1
 	v.c = v.hintC && c.datasets >= minInter && s.inter.span() >= minInterSpan
 	v.lines = c.lines >= minLines && c.lines*100 >= c.windows*linesPercent && s.cry.span() >= minLinesSpan
+	v.soft = c.masked >= minLines && c.masked*100 >= c.windows*maskedPercent && c.tables*100 >= c.windows*tablesPercent &&
+		c.products*100 >= c.windows*productsPercent && s.soft.span() >= minLinesSpan
 	if s.arm64 { // nobody measured these rules there: they only confirm
-		v.a, v.b, v.c, v.lines = false, false, false, false
+		v.a, v.b, v.c, v.lines, v.soft = false, false, false, false, false
 	}
 }
 
@@ -149,7 +161,8 @@ func (v *verdict) randomX() (told uint16, confidence float64) {
 	hint := v.hintA || v.hintC
 	generated := v.s.facts&(factAnonExec|factFlips) != 0
 	known := v.s.facts&(factDataset|factCache) != 0
-	alone := v.code.windows < contradictedBy && v.s.flushed.span() >= soloRounding
+	// Processes that live for short are not sampled: that hardly any code was seen says nothing of them.
+	alone := v.ended == 0 && v.code.windows < contradictedBy && v.s.flushed.span() >= soloRounding
 	strong := v.rounding && (hint || known || alone) || v.weak && hint
 	b := v.b && (generated || known) // SuperscalarHash is generated code
 	c := v.c && known
@@ -176,8 +189,10 @@ func (v *verdict) randomX() (told uint16, confidence float64) {
 // cryptoNight returns the confidence of rule D.
 func (v *verdict) cryptoNight() float64 {
 	switch {
-	case !v.lines:
+	case !v.lines && !v.soft:
 		return 0
+	case !v.lines:
+		return 0.85
 	case v.code.aes == 0 || v.code.high == 0: // in software
 		return 0.88
 	case v.flushed.distinct() > 0:
@@ -236,7 +251,7 @@ func (d *detector) hashKernel(ev *minewarden.Event, s *state) []minewarden.Findi
 }
 
 // finding writes down what a person can check.
-func (v *verdict) finding(rule, algorithm string, confidence float64) []minewarden.Finding {
+func (v *verdict) finding(who *minewarden.Process, rule, algorithm string, confidence float64) []minewarden.Finding {
 	var evidence []minewarden.Evidence
 	add := func(key, format string, args ...any) {
 		evidence = append(evidence, minewarden.Evidence{Key: key, Value: fmt.Sprintf(format, args...)})
@@ -261,8 +276,11 @@ func (v *verdict) finding(rule, algorithm string, confidence float64) []mineward
 		add("code_rule_c", "dataset mask %d times with %d ldmxcsr and %d square roots or divisions in %d code windows",
 			c.dataset, c.control, c.root, c.windows)
 	}
-	if c.lines > 0 {
+	if c.lines > 0 && !v.soft {
 		add("code_rule_d", "CryptoNight step in %d of %d code windows, %d AES rounds, %d high multiplications", c.lines, c.windows, c.aes, c.high)
+	}
+	if v.soft {
+		add("code_rule_d", "scratchpad mask in %d, AES by tables in %d, products in %d of %d code windows", c.masked, c.tables, c.products, c.windows)
 	}
 	if v.s.mask != 0 {
 		add("scratchpad_mask", "0x%x", v.s.mask)
@@ -276,9 +294,12 @@ func (v *verdict) finding(rule, algorithm string, confidence float64) []mineward
 	if cpu := max(v.s.cpu, v.s.threadCPU); cpu > 0 {
 		add("cpu", "%.1f s", cpu.Seconds())
 	}
+	if v.ended > 0 {
+		add("processes", "%d of this program hashed and ended; what they show is added up", v.ended)
+	}
 	add("seen_for", "%.1f s", v.s.seen.span().Seconds())
 	return []minewarden.Finding{{
-		Time: v.ev.Time, Rule: rule, Subject: minewarden.ProcessSubject(v.ev.Process), Process: v.ev.Process,
+		Time: v.ev.Time, Rule: rule, Subject: minewarden.ProcessSubject(who), Process: who,
 		Confidence: confidence, Evidence: evidence,
 	}}
 }

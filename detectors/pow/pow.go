@@ -22,15 +22,19 @@ const (
 )
 
 type detector struct {
-	table table
-	cpus  int // of the host; 0: not known yet
+	table    table
+	programs programs
+	cpus     int // of the host; 0: not known yet
 }
 
 var _ minewarden.Detector = (*detector)(nil)
 
 // New returns the detector. It has no configuration: its thresholds are measured.
 func New(minewarden.Env) (minewarden.Detector, error) {
-	return &detector{table: table{byKey: map[minewarden.ProcessKey]*state{}}}, nil
+	return &detector{
+		table:    table{byKey: map[minewarden.ProcessKey]*state{}},
+		programs: programs{byKey: map[programKey]*program{}},
+	}, nil
 }
 
 // Info implements minewarden.Detector.
@@ -115,10 +119,10 @@ func (d *detector) Observe(ev *minewarden.Event) []minewarden.Finding {
 		}
 	case *minewarden.Exec:
 		if !data.Existing {
-			d.table.drop(key)
+			d.end(ev.Time, key)
 		}
 	case *minewarden.Exit:
-		d.table.drop(key)
+		d.end(ev.Time, key)
 	}
 	return nil
 }
@@ -132,22 +136,64 @@ func (d *detector) rounding(ev *minewarden.Event, r *minewarden.Rounding) []mine
 		return nil
 	}
 	s := d.table.touch(ev.Process.Key)
-	b := s.bucket(ev.Time)
-	if flushed {
-		b.flushed.add(r)
-		if directed || s.flushed.first != 0 {
-			s.flushed.touch(ev.Time)
-		}
-	} else {
-		b.plain.add(r)
-		s.plain.touch(ev.Time)
+	s.addReport(ev.Time, r, flushed, directed)
+	p := d.together(ev.Process, s)
+	if p != nil {
+		p.addReport(ev.Time, r, flushed, directed)
 	}
-	s.seen.touch(ev.Time)
-	s.threadCPU += max(r.CPU, 0)
 	if !directed && s.flushed.first == 0 {
 		return nil
 	}
-	return d.judge(ev, s)
+	return d.decide(ev, s, p)
+}
+
+func (s *state) addReport(now time.Time, r *minewarden.Rounding, flushed, directed bool) {
+	b := s.bucket(now)
+	if flushed {
+		b.flushed.add(r)
+		if directed || s.flushed.first != 0 {
+			s.flushed.touch(now)
+		}
+	} else {
+		b.plain.add(r)
+		s.plain.touch(now)
+	}
+	s.seen.touch(now)
+	s.threadCPU += max(r.CPU, 0)
+}
+
+// together returns the program whose processes are added up with s, or nil.
+func (d *detector) together(who *minewarden.Process, s *state) *program {
+	if p := d.programs.of(who); p != nil {
+		s.of = p
+	}
+	return s.of
+}
+
+// decide judges a process that has just shown a mark, and with it all of its program.
+func (d *detector) decide(ev *minewarden.Event, s *state, p *program) []minewarden.Finding {
+	s.marked = true
+	found := d.judge(ev, s)
+	if p == nil {
+		d.programs.begin(ev.Process, s)
+		d.together(ev.Process, s)
+		return found
+	}
+	if found == nil {
+		found = d.judgeProgram(ev, p, s)
+	}
+	if found != nil {
+		p.told = ev.Time
+	}
+	return found
+}
+
+// end forgets a process that ended, or began another program.
+func (d *detector) end(now time.Time, key minewarden.ProcessKey) {
+	if s := d.table.get(key); s != nil && s.of != nil && s.marked {
+		s.of.end(now, key)
+	}
+	d.table.drop(key)
 }
 
 // sample looks at the code of a thread that burns CPU.
@@ -179,10 +225,17 @@ func (d *detector) sample(ev *minewarden.Event, sample *minewarden.Sample) []min
 		s.facts |= factAnonExec
 	}
 	s.arm64 = sample.Arch == "arm64"
-	if !s.addWindow(ev.Time, &w) {
+	hit := s.addWindow(ev.Time, &w)
+	p := d.together(ev.Process, s)
+	if p != nil {
+		p.facts |= s.facts
+		p.arm64 = s.arm64
+		p.addWindow(ev.Time, &w)
+	}
+	if !hit {
 		return nil
 	}
-	return d.judge(ev, s)
+	return d.decide(ev, s, p)
 }
 
 // addWindow counts a window, and says whether it held anything that a rule asks for.
@@ -219,6 +272,17 @@ func (s *state) addWindow(now time.Time, w *window) bool {
 		c.lines++
 		s.cry.touch(now)
 		hit = true
+	}
+	if w.lines > 0 {
+		c.masked++
+		s.soft.touch(now)
+		hit = true
+	}
+	if w.table >= minTable {
+		c.tables++
+	}
+	if w.product() {
+		c.products++
 	}
 	if hit {
 		s.seen.touch(now)

@@ -33,6 +33,9 @@ type code struct {
 	control      uint32 // ldmxcsr
 	root         uint32
 	lines        uint32 // rule D
+	masked       uint32 // windows with a CryptoNight scratchpad mask, whatever is beside it
+	tables       uint32 // windows of AES by tables
+	products     uint32 // windows that multiply to 128 bits
 	aes          uint32
 	high         uint32
 	instructions uint32
@@ -49,6 +52,9 @@ func (c *code) merge(o *code) {
 	c.control += o.control
 	c.root += o.root
 	c.lines += o.lines
+	c.masked += o.masked
+	c.tables += o.tables
+	c.products += o.products
 	c.aes += o.aes
 	c.high += o.high
 	c.instructions += o.instructions
@@ -102,7 +108,11 @@ type state struct {
 
 	flushed, plain                   streak // of reports
 	program, superscalar, inter, cry streak // of windows
+	soft                             streak // of windows with masks
 	seen                             streak // anything of the above
+
+	of     *program // with whose other processes it is judged; nil: none
+	marked bool     // decide was asked: it showed a mark
 
 	facts  uint16
 	told   uint16

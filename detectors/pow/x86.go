@@ -29,6 +29,7 @@ type instruction struct {
 	vector bool  // VEX, EVEX or XOP
 	wide   bool  // REX.W or VEX.W
 	memory bool  // modrm names memory; lea and prefetches included
+	table  bool  // the operand in memory is one of an array of 32-bit numbers, by its index
 	imm    uint32
 	immLen uint8
 }
@@ -220,6 +221,7 @@ func operands(code []byte, at int, form byte, narrow, short bool, in *instructio
 			if at >= len(code) {
 				return false
 			}
+			in.table = code[at]>>6 == 2
 			if mod == 0 && code[at]&7 == 5 {
 				at += 4
 			}

@@ -1,6 +1,9 @@
 // A real RandomX hash loop, for tests and measurements: no pool, no wallet, no network.
 //
-//	randomx SECONDS THREADS [jit] [secure] [aes] [large] [full]
+//	randomx SECONDS THREADS [jit] [secure] [aes] [large] [full] [anew|hop]
+//
+// anew hashes in a child for a second, then in the next one, until the time is over; hop does too, and each is the child of the
+// one before. They need memory for the tables once only.
 //
 // full fills only a part of the 2 GiB data set, so that it starts in seconds; what the loop executes is the same. It writes
 // "ready" when hashing begins and "hashes N" at the end.
@@ -9,7 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #define MAX_THREADS 256
 #define PART 256 // of the data set that full fills
@@ -18,6 +23,7 @@ static randomx_flags flags = RANDOMX_FLAG_DEFAULT;
 static randomx_cache *cache;
 static randomx_dataset *dataset;
 static struct timespec stop;
+static int anew, hop;
 
 struct worker {
 	pthread_t thread;
@@ -63,6 +69,10 @@ static int flag(const char *name)
 		{"large", RANDOMX_FLAG_LARGE_PAGES}, {"full", RANDOMX_FLAG_FULL_MEM},
 	};
 
+	if (!strcmp(name, "anew"))
+		return anew = 1;
+	if (!strcmp(name, "hop"))
+		return anew = hop = 1;
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
 		if (!strcmp(name, known[i].name)) {
 			flags |= known[i].flag;
@@ -70,6 +80,38 @@ static int flag(const char *name)
 		}
 	}
 	return 0;
+}
+
+// renew returns in processes that are to hash for a second, and never in the one that makes them.
+static void renew(void)
+{
+	struct timespec end = stop;
+
+	while (!over()) {
+		pid_t child = fork();
+
+		if (child < 0) {
+			perror("fork");
+			exit(1);
+		}
+		if (child == 0) {
+			clock_gettime(CLOCK_MONOTONIC, &stop);
+			stop.tv_sec++;
+			if (!hop)
+				return;
+			child = fork(); // the parent hashes, its child waits for its turn
+			if (child != 0)
+				return;
+			while (!over())
+				usleep(10000);
+			stop = end;
+			continue;
+		}
+		waitpid(child, NULL, 0);
+		if (hop)
+			break;
+	}
+	exit(0);
 }
 
 int main(int argc, char **argv)
@@ -80,7 +122,7 @@ int main(int argc, char **argv)
 	int threads;
 
 	if (argc < 3 || (seconds = atof(argv[1])) <= 0 || (threads = atoi(argv[2])) < 1 || threads > MAX_THREADS) {
-		fprintf(stderr, "usage: %s SECONDS THREADS [jit] [secure] [aes] [large] [full]\n", argv[0]);
+		fprintf(stderr, "usage: %s SECONDS THREADS [jit] [secure] [aes] [large] [full] [anew|hop]\n", argv[0]);
 		return 2;
 	}
 	for (int i = 3; i < argc; i++) {
@@ -112,6 +154,8 @@ int main(int argc, char **argv)
 		stop.tv_nsec -= 1000000000;
 	}
 	fprintf(stderr, "ready\n");
+	if (anew)
+		renew();
 	for (int i = 0; i < threads; i++) {
 		workers[i].number = i;
 		if (pthread_create(&workers[i].thread, NULL, work, &workers[i])) {
