@@ -87,7 +87,7 @@ func (s *sensor) Run(ctx context.Context, emit minewarden.Emit) (err error) {
 		env: s.env, emit: emit, root: root, src: src, self: int32(os.Getpid()),
 		dirs: map[string]*dir{}, waiting: map[string]bool{},
 	}
-	w.places()
+	w.places(true)
 	w.baseline()
 	again := time.NewTicker(replacesEvery) // users come and go, and so do repositories
 	defer again.Stop()
@@ -100,7 +100,7 @@ func (s *sensor) Run(ctx context.Context, emit minewarden.Emit) (err error) {
 		case c := <-changes:
 			w.change(c)
 		case <-again.C:
-			w.places()
+			w.places(false)
 		}
 	}
 }

@@ -26,6 +26,8 @@ type watch struct {
 	waiting  map[string]bool // what is wanted and does not exist
 	dropDirs int
 	full     bool // the limit of watches was reported
+	relist   bool // what is watched is listed again: something may have been missed
+	short    bool // a directory found no place within the limit of drop places
 
 	second time.Time // rate of drop places
 	looked int
@@ -38,8 +40,12 @@ type dir struct {
 	drop   int // levels below it that are watched too, plus one; 0: no drop place
 }
 
-// places watches everything that should be watched and is not.
-func (w *watch) places() {
+// places watches everything that should be watched and is not. What is watched already tells by itself what is made in it, so
+// it is listed again only where something may have been missed, or where there was no room.
+func (w *watch) places(missed bool) {
+	w.relist = missed || w.short
+	w.short = false
+	defer func() { w.relist = false }()
 	if w.dirs["home"] == nil {
 		w.add("home") // for homes that are made later
 	}
@@ -66,7 +72,7 @@ func (w *watch) place(p host.Place, fresh bool) {
 	if !known {
 		d.places = append(d.places, p)
 	}
-	if p.Deep == 0 && !fresh {
+	if p.Deep == 0 && !fresh || known && !fresh && !w.relist {
 		return
 	}
 	for _, e := range w.list(p.Dir) {
@@ -83,9 +89,11 @@ func (w *watch) place(p host.Place, fresh bool) {
 // drop watches a directory that everybody may write to.
 func (w *watch) drop(name string, levels int, fresh bool) {
 	d := w.dirs[name]
+	watched := d != nil && d.drop > 0
 	if d == nil {
 		if w.dropDirs >= maxDropDirs {
 			w.lost++
+			w.short = true
 			return
 		}
 		if d = w.add(name); d == nil {
@@ -94,7 +102,7 @@ func (w *watch) drop(name string, levels int, fresh bool) {
 		w.dropDirs++
 	}
 	d.drop = levels
-	if levels <= 1 && !fresh {
+	if !fresh && (levels <= 1 || watched && !w.relist) {
 		return
 	}
 	for _, e := range w.list(name) {
@@ -156,7 +164,7 @@ func (w *watch) list(name string) []fs.DirEntry {
 func (w *watch) change(c change) {
 	if c.lost {
 		w.send(nil, &minewarden.Lost{N: 1, Where: "the kernel's queue, at least"})
-		w.places()
+		w.places(true)
 		w.baseline() // what it is now, as what happened is not known
 		return
 	}
