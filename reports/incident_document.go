@@ -184,14 +184,14 @@ func costs(w words, i *Impact) []Fact {
 func (r *Incident) done(w words) *Table {
 	t := &Table{Head: []string{w.t("Time"), w.t("Action"), w.t("Result"), w.t("Who, and why")}}
 	for _, a := range r.Actions {
-		result := a.Result
+		result := w.told(a.Result)
 		switch {
 		case !a.Undone.IsZero():
 			result = strings.TrimPrefix(result+"; "+w.f("taken back at %s", w.when(a.Undone)), "; ")
 		case !a.OK:
 			result = w.t("failed") + ": " + result
 		}
-		t.Rows = append(t.Rows, []string{w.when(a.Time), a.Summary, result, strings.Trim(a.Who+", "+a.Why, ", ")})
+		t.Rows = append(t.Rows, []string{w.when(a.Time), w.told(a.Summary), result, strings.Trim(w.told(a.Who)+", "+w.told(a.Why), ", ")})
 	}
 	return t
 }
@@ -206,7 +206,11 @@ func (r *Incident) nothingDone(w words) string {
 func (r *Incident) timeline(w words) *Table {
 	t := &Table{Head: []string{w.t("Time"), w.t("Kind"), w.t("What"), w.t("Detail")}}
 	for _, s := range r.Steps {
-		t.Rows = append(t.Rows, []string{w.when(s.Time), w.t(s.Kind), w.rule(s.rule, s.Title), s.Detail})
+		title, detail := w.rule(s.rule, s.Title), s.Detail
+		if s.Kind == "action" {
+			title, detail = w.told(title), w.told(detail)
+		}
+		t.Rows = append(t.Rows, []string{w.when(s.Time), w.t(s.Kind), title, detail})
 	}
 	return t
 }

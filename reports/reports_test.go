@@ -363,3 +363,25 @@ func FuzzDocument(f *testing.F) {
 		}
 	})
 }
+
+// TestWhatWasDoneIsTranslated: an action says in Chinese what it did; what a person wrote stays.
+func TestWhatWasDoneIsTranslated(t *testing.T) {
+	inc := minewarden.Incident{ID: "i1", Opened: time.Unix(1e9, 0), Actions: []minewarden.Receipt{{
+		Action: minewarden.Action{ID: "a", Op: "freeze", Summary: "freeze 3 processes of incident i1"}, Done: time.Unix(1e9, 0), OK: true,
+		Who: "policy contain", Why: "because I say so", Result: "3 processes frozen in 5ms, none of their threads runs", Undone: time.Unix(2e9, 0), UndoneBy: "user ada",
+	}}}
+	for lang, want := range map[string][]string{
+		"zh": {"冻结事件 i1 的 3 个进程", "已在 5ms 内冻结 3 个进程，其线程全部停止运行", "策略“遏制”, because I say so", "已撤销：冻结事件 i1 的 3 个进程"},
+		"en": {"freeze 3 processes of incident i1", "policy contain, because I say so"},
+	} {
+		var b bytes.Buffer
+		if err := Write(&b, NewIncident(&inc, environment()), Markdown, lang); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range want {
+			if !strings.Contains(b.String(), s) {
+				t.Errorf("%s does not say %q:\n%s", lang, s, b.String())
+			}
+		}
+	}
+}

@@ -51,6 +51,15 @@ func (w words) advice(id, advice string) string {
 	return advice
 }
 
+// told is what the program said when it happened, such as what an action did. Words of people stay as they are.
+func (w words) told(text string) string {
+	if w.lang != "zh" {
+		return text
+	}
+	zh, _ := chinese.Text(text)
+	return zh
+}
+
 // when writes a time; a zero one is not known.
 func (w words) when(t time.Time) string {
 	if t.IsZero() {
