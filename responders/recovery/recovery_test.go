@@ -309,6 +309,35 @@ func TestRestoreFromPackageAndBack(t *testing.T) {
 	}
 }
 
+// TestRestoreLeavesTheRest: what follows the file in its archive is more than a pipe holds, and nobody reads it.
+func TestRestoreLeavesTheRest(t *testing.T) {
+	h := newHost(t)
+	big := make([]byte, 1<<20)
+	for i := range big {
+		big[i] = byte(rand.Uint32())
+	}
+	h.install("less", "590-2", map[string]string{"usr/bin/a": "a program\n", "usr/share/z": string(big)})
+	write(t, h.path("usr/bin/a"), "trojan\n", 0o755)
+	r := h.responder(nil)
+	a := only(t, plan(t, r, about("/usr/bin/a"), RestoreFile))
+	ended := make(chan minewarden.Receipt, 1)
+	go func() {
+		receipt, _ := r.Do(t.Context(), a) // a failure shows in the receipt
+		ended <- receipt
+	}()
+	select {
+	case receipt := <-ended:
+		if !receipt.OK {
+			t.Error(receipt.Result)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("it waits for a program that waits for it")
+	}
+	if got, err := os.ReadFile(h.path("usr/bin/a")); err != nil || string(got) != "a program\n" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 func TestRestoreRefuses(t *testing.T) {
 	t.Run("an archive that was changed", func(t *testing.T) {
 		h := newHost(t)

@@ -37,6 +37,7 @@ func fromDeb(deb, member, want string) content {
 		cmd.Env = []string{"LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
 		var complaint bytes.Buffer
 		cmd.Stderr = &limited{w: &complaint, left: maxComplaint}
+		cmd.WaitDelay = time.Second
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			return nil, err
@@ -45,7 +46,9 @@ func fromDeb(deb, member, want string) content {
 			return nil, fmt.Errorf("read %s: %w", deb, err)
 		}
 		m, err := extract(out, member, want, w)
-		cancel() // what follows the file is not needed
+		// What follows the file is not needed. dpkg-deb's own child would wait for ever for somebody to read it, and Wait for that child.
+		_ = out.Close()
+		cancel()
 		waitErr := cmd.Wait()
 		if err != nil {
 			if complaint.Len() > 0 {
