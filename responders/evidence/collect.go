@@ -39,6 +39,7 @@ type collector struct {
 	read   int64
 	seen   map[fileID]string // files that a part holds already
 	hostNS string
+	kept   string // where the capture sensor keeps packets
 }
 
 type fileID struct{ dev, ino uint64 }
@@ -75,7 +76,7 @@ func (r *Responder) fill(ctx context.Context, a *minewarden.Action, w *wishes, e
 	bound := r.config.MaxSize << 20
 	c := &collector{
 		ctx: ctx, config: &r.config, now: r.now, wish: w, inc: r.recall(a.Incident), dir: col.Dir, entry: entry, thread: th,
-		space: &space{dir: col.Dir, left: bound, bound: bound}, seen: map[fileID]string{}, m: r.manifest(a, w),
+		space: &space{dir: col.Dir, left: bound, bound: bound}, seen: map[fileID]string{}, m: r.manifest(a, w), kept: r.kept,
 	}
 	if err := c.space.take(chunkSize); err != nil { // for the manifest: without room for it there is no collection
 		return nil, "", errors.Join(err, os.Remove(col.Dir))

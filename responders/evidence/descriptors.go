@@ -85,7 +85,9 @@ func (c *collector) descriptors(h *proc.Handle) (files, sockets []byte) {
 	}
 	files = bytes.Clone(out.Bytes())
 	out.Reset()
-	for _, s := range socketsOf(h.PID, inodes) {
+	all := socketsOf(h.PID, inodes)
+	c.wish.targets.connections(all)
+	for _, s := range all {
 		if err := enc.Encode(s); err != nil {
 			c.skip(fmt.Sprintf("socket %s of pid %d", s.Inode, h.PID), err)
 		}

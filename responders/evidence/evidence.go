@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/internal/packets"
 	"github.com/minewarden/minewarden/internal/proc"
 	"github.com/minewarden/minewarden/responders/evidence/vault"
 	"github.com/minewarden/minewarden/responders/internal/journal"
@@ -49,6 +50,7 @@ type Responder struct {
 	vault   vault.Vault
 	journal journal.Journal[record]
 	grace   time.Duration
+	kept    string // where the capture sensor keeps packets
 
 	mu     sync.Mutex
 	recent []minewarden.Incident // last planned for: they are kept with the evidence
@@ -77,6 +79,7 @@ func New(env minewarden.Env) (minewarden.Responder, error) {
 	if env.Data != "" {
 		r.vault = Vault(DataOf(env.Data), r.config)
 		r.journal.Dir = filepath.Join(env.Data, "journal")
+		r.kept = packets.Dir(DataOf(env.Data))
 	}
 	return r, nil
 }
@@ -118,7 +121,11 @@ func (r *Responder) Plan(ctx context.Context, inc minewarden.Incident) ([]minewa
 	if err != nil {
 		return nil, fmt.Errorf("plan for incident %s: %w", inc.ID, err)
 	}
-	if len(live.take) == 0 && len(t.Files) == 0 && len(t.Containers) == 0 {
+	talks, err := r.talks(&t)
+	if err != nil {
+		return nil, fmt.Errorf("plan for incident %s: %w", inc.ID, err)
+	}
+	if len(live.take) == 0 && len(t.Files) == 0 && len(t.Containers) == 0 && !talks {
 		return nil, ctx.Err()
 	}
 	b, err := json.Marshal(t)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -188,32 +187,4 @@ func openBelow(root, path string) (*os.File, error) {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
 	return os.NewFile(uintptr(fd), path), nil
-}
-
-// packets collects what was kept of the network, if anything was.
-func (c *collector) packets() error {
-	for _, pattern := range c.config.Packets {
-		found, err := filepath.Glob(pattern)
-		if err != nil {
-			c.skip("packets "+pattern, err)
-			continue
-		}
-		for _, path := range found[:min(len(found), maxFiles)] {
-			f, meta, err := openRegular(path)
-			if err != nil {
-				c.skip("packets "+path, err)
-				continue
-			}
-			if meta.Mtime.Before(c.wish.targets.Since.Add(-time.Hour)) {
-				if err := f.Close(); err != nil {
-					return err
-				}
-				continue
-			}
-			if err := c.copyFile(source{what: "packets", name: path, sums: true, meta: meta}, f); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

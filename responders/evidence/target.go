@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/minewarden/minewarden"
+	"github.com/minewarden/minewarden/internal/packets"
 	"github.com/minewarden/minewarden/internal/proc"
 	"github.com/minewarden/minewarden/internal/terminal"
 )
@@ -31,6 +32,7 @@ type targets struct {
 	Containers []string                `json:"containers,omitempty"` // ids
 	Times      []time.Time             `json:"times,omitempty"`      // around which logs tell of it
 	Terms      []string                `json:"terms,omitempty"`      // by which logs tell of it
+	Flows      []packets.Flow          `json:"flows,omitempty"`      // conversations that it is about
 	Since      time.Time               `json:"since,omitzero"`
 	Until      time.Time               `json:"until,omitzero"`
 }
@@ -52,6 +54,7 @@ func targetsOf(inc *minewarden.Incident, boot string) targets {
 	if s := &inc.Subject; s.Type == minewarden.SubjectContainer {
 		t.container(s.ID)
 	}
+	t.flow(&inc.Subject)
 	return t
 }
 
@@ -79,6 +82,8 @@ func (t *targets) finding(f *minewarden.IncidentFinding) {
 		t.container(f.Subject.ID)
 	case minewarden.SubjectAccount:
 		t.term(f.Subject.Name)
+	case minewarden.SubjectFlow:
+		t.flow(&f.Subject)
 	}
 	for _, e := range f.Evidence {
 		t.file(e.Value)
@@ -197,6 +202,9 @@ func (t *targets) describe(a *alive) []string {
 	}
 	for _, c := range t.Containers {
 		out = append(out, "asks the engine about container "+c[:12])
+	}
+	if len(t.Flows) > 0 {
+		out = append(out, fmt.Sprintf("reads kept packets of %d conversations", len(t.Flows)))
 	}
 	return append(out, "reads logs that tell of it")
 }

@@ -33,11 +33,15 @@ type Config struct {
 	BufferMiB int `yaml:"buffer_mib"`
 	// Flows is how many conversations are known at once.
 	Flows int `yaml:"flows"`
+	// Keep is which packets are kept for evidence: mining, begin or off.
+	Keep string `yaml:"keep"`
+	// KeepMiB is how much of them is kept on disk.
+	KeepMiB int `yaml:"keep_mib"`
 }
 
 // Default returns the configuration that New starts from.
 func Default() Config {
-	return Config{Snaplen: 16 << 10, BufferMiB: 12, Flows: 1 << 18}
+	return Config{Snaplen: 16 << 10, BufferMiB: 12, Flows: 1 << 18, Keep: keepMining, KeepMiB: 64}
 }
 
 func (c *Config) validate() error {
@@ -51,7 +55,7 @@ func (c *Config) validate() error {
 	case len(c.Interfaces) > maxWanted:
 		return fmt.Errorf("capture: %d interfaces are named: at most %d can be", len(c.Interfaces), maxWanted)
 	}
-	return nil
+	return checkKeep(c)
 }
 
 type sensor struct {
@@ -116,6 +120,10 @@ func (s *sensor) Run(ctx context.Context, emit minewarden.Emit) (err error) {
 			err = errors.Join(err, r.close())
 		}
 	}()
+	if k := s.newKeeper(); k != nil {
+		l.engine.keeper = k
+		defer func() { err = errors.Join(err, k.out.Close()) }()
+	}
 	next := s.env.Now()
 	for upkeeps := 0; ctx.Err() == nil; {
 		if now := s.env.Now(); !now.Before(next) {
@@ -130,6 +138,9 @@ func (s *sensor) Run(ctx context.Context, emit minewarden.Emit) (err error) {
 		}
 		for _, r := range l.rings {
 			r.drain(l.engine)
+		}
+		if k := l.engine.keeper; k != nil {
+			k.out.Flush()
 		}
 	}
 	l.engine.finish()
@@ -165,6 +176,11 @@ func (l *live) upkeep(now time.Time, namespaces bool) error {
 	}
 	if n := e.stats.evicted - l.told.evicted; n > 0 {
 		e.emitTo(minewarden.Event{Time: now, Data: &minewarden.Lost{N: n, Where: "flow table"}})
+	}
+	if e.keeper != nil {
+		if n := e.keeper.out.Lost(); n > 0 {
+			e.emitTo(minewarden.Event{Time: now, Data: &minewarden.Lost{N: n, Where: "kept packets"}})
+		}
 	}
 	if n := e.stats.unheld - l.told.unheld; n > 0 {
 		l.env.Log.Warn("bytes of unfinished messages had to be forgotten", "bytes", n)

@@ -40,9 +40,10 @@ const (
 type engine struct {
 	emitTo minewarden.Emit
 	limits limits
-	now    int64  // of the packet in hand
-	key    key    // of it
-	iface  uint16 // where it came from, live; 0: not known
+	keeper *keeper // nil: no packets are kept
+	now    int64   // of the packet in hand
+	key    key     // of it
+	iface  uint16  // where it came from, live; 0: not known
 	table  table
 	frags  frags
 	conns  []*conn
@@ -261,6 +262,7 @@ func (e *engine) release(f *flow) {
 	e.messages -= len(c.messages)
 	kept := c.messages[:0]
 	if cap(kept) > keptMessages {
+		e.reuse.giveList(kept)
 		kept = nil
 	}
 	if c.web != nil {

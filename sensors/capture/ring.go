@@ -187,7 +187,11 @@ func (r *ring) block(e *engine, b []byte) {
 		e.begin(int64(word(p, packetSec))*second + int64(word(p, packetNsec)))
 		e.iface = r.id<<10 + uint16(word(p, packetIface)&0x3ff) + 1
 		data := p[start : start+size : start+size]
-		e.network(be16(p[packetProto:]), data, max(int(word(p, packetLen))-size, 0), 0)
+		et, missing := be16(p[packetProto:]), max(int(word(p, packetLen))-size, 0)
+		e.network(et, data, missing, 0)
+		if e.keeper != nil {
+			e.keeper.packet(e, et, data, missing)
+		}
 		step := int(word(p, packetNext))
 		if step == 0 {
 			return

@@ -72,6 +72,7 @@ const (
 	flowSynC     // isn of the client is known
 	flowSynS     // must follow flowSynC
 	flowAnswered // both ends sent
+	flowKept     // its packets are kept
 )
 
 // flow holds no pointers, so that a million of them cost the garbage collector nothing, and fills two cache lines.
