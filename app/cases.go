@@ -81,7 +81,7 @@ func (d *Desk) Assign(ctx context.Context, id, who, name string) (minewarden.Inc
 // Whole returns whole incidents one after the other, each as it is now: what changed in the last moment may not be saved yet.
 func (d *Desk) Whole(ctx context.Context, q minewarden.Query) iter.Seq2[minewarden.Incident, error] {
 	return func(yield func(minewarden.Incident, error) bool) {
-		for inc, err := range d.store.Incidents(ctx, q) {
+		for inc, err := range d.list(ctx, q) {
 			if now, ok := d.keeper.Now(inc.ID); err == nil && ok {
 				inc = now
 			}
@@ -108,7 +108,7 @@ func (d *Desk) Rows(ctx context.Context, q minewarden.Query) ([]minewarden.Incid
 		return nil, err
 	}
 	var all []minewarden.IncidentRow
-	for r, err := range l.Rows(ctx, q) {
+	for r, err := range d.listRows(ctx, l, q) {
 		if err != nil {
 			return nil, err
 		}
@@ -124,7 +124,7 @@ func (d *Desk) Rows(ctx context.Context, q minewarden.Query) ([]minewarden.Incid
 
 // Findings returns findings, last seen first.
 func (d *Desk) Findings(ctx context.Context, q minewarden.Query) (all []minewarden.StoredFinding, err error) {
-	for f, err := range d.store.Findings(ctx, q) {
+	for f, err := range d.listFindings(ctx, q) {
 		if err != nil {
 			return nil, err
 		}
@@ -154,5 +154,22 @@ func (d *Desk) Counts(ctx context.Context) (minewarden.Counts, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.Counts(ctx)
+	all, err := l.Counts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	more, err := d.unsaved(ctx)
+	if err != nil || more == nil {
+		return all, err
+	}
+	unsaved, err := more.Counts(ctx)
+	for state, of := range unsaved {
+		if all[state] == nil {
+			all[state] = map[minewarden.Severity]int{}
+		}
+		for severity, n := range of {
+			all[state][severity] += n
+		}
+	}
+	return all, err
 }

@@ -165,7 +165,7 @@ func (d *Desk) complete(ctx context.Context, id string) (string, error) {
 		return "", missing
 	}
 	found := ""
-	for inc, err := range d.store.Incidents(ctx, minewarden.Query{Text: id}) {
+	for inc, err := range d.list(ctx, minewarden.Query{Text: id}) {
 		if err != nil {
 			return "", err
 		}

@@ -31,7 +31,7 @@ type Keeper struct {
 
 	mu      sync.Mutex // held for microseconds only
 	c       *Correlator
-	writing int // taken from c, not yet written
+	writing map[string]bool // taken from c, not yet written
 	waits   map[string][]chan error
 	err     error
 	saved   uint64
@@ -57,7 +57,7 @@ func NewKeeper(store minewarden.Store, c Config, log *slog.Logger, notify func(m
 	}
 	return &Keeper{
 		store: store, log: log, notify: notify, wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
-		ended: make(chan struct{}), waits: map[string][]chan error{}, c: New(c),
+		ended: make(chan struct{}), waits: map[string][]chan error{}, writing: map[string]bool{}, c: New(c),
 	}
 }
 
@@ -206,7 +206,39 @@ func (k *Keeper) Bring(ctx context.Context, id string) error {
 func (k *Keeper) Stats() KeeperStats {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return KeeperStats{Stats: k.c.Stats(), Incidents: k.c.Len(), Unsaved: len(k.c.dirty) + k.writing, Saved: k.saved, Err: k.err}
+	return KeeperStats{Stats: k.c.Stats(), Incidents: k.c.Len(), Unsaved: k.unsaved(), Saved: k.saved, Err: k.err}
+}
+
+// unsaved counts what is changed and not written. The caller holds mu.
+func (k *Keeper) unsaved() int {
+	n := len(k.c.dirty)
+	for id := range k.writing {
+		if k.c.dirty[id] == nil { // else it changed once more meanwhile
+			n++
+		}
+	}
+	return n
+}
+
+// Unsaved returns the incidents that wait to be written since a write failed, as they are now; none while writes succeed.
+func (k *Keeper) Unsaved() []minewarden.Incident {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.err == nil {
+		return nil
+	}
+	var out []minewarden.Incident
+	for id := range k.c.dirty {
+		if inc, ok := k.c.Get(id); ok {
+			out = append(out, inc)
+		}
+	}
+	for id := range k.writing {
+		if inc, ok := k.c.Get(id); ok && k.c.dirty[id] == nil {
+			out = append(out, inc)
+		}
+	}
+	return out
 }
 
 func (k *Keeper) poke() {
@@ -264,7 +296,9 @@ func pause(ctx context.Context, hurry <-chan struct{}, d time.Duration) {
 func (k *Keeper) flush(ctx context.Context) error {
 	k.mu.Lock()
 	changed := k.c.Changed()
-	k.writing = len(changed)
+	for i := range changed {
+		k.writing[changed[i].ID] = true
+	}
 	waits := k.waits
 	k.waits = map[string][]chan error{}
 	k.mu.Unlock()
@@ -274,7 +308,7 @@ func (k *Keeper) flush(ctx context.Context) error {
 			inc, failed = k.put(ctx, inc)
 		}
 		k.mu.Lock()
-		k.writing--
+		delete(k.writing, inc.ID)
 		k.err = failed
 		if failed != nil {
 			k.c.again(inc.ID)

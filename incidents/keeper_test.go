@@ -172,3 +172,34 @@ func TestSave(t *testing.T) {
 		}
 	})
 }
+
+// TestUnsaved: what the disk did not take is told until it is taken.
+func TestUnsaved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, tr := newFaulty(), tree{}
+		k := NewKeeper(store, Config{Host: "h", Rules: rules}, nil, nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- k.Run(ctx) }()
+		one := k.Finding(finding("pow/randomx", 1, tr.chain("systemd", "xmrig")))
+		two := k.Finding(finding("pow/randomx", 2, tr.chain("cron", "other")))
+		synctest.Wait()
+		got := map[string]bool{}
+		for _, inc := range k.Unsaved() {
+			got[inc.ID] = true
+		}
+		if want := map[string]bool{one: true, two: true}; !cmp.Equal(got, want) {
+			t.Errorf("unsaved %v, want %v", got, want)
+		}
+		store.full.Store(false)
+		time.Sleep(maxBackoff)
+		synctest.Wait()
+		if left := k.Unsaved(); len(left) != 0 {
+			t.Errorf("unsaved after room was made: %v", left)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
