@@ -101,14 +101,17 @@ func (b *bench) install(config string) {
 	b.run("cat > /etc/minewarden/minewarden.yaml <<'YAML'\n" + config + "\nYAML\nsystemctl daemon-reload")
 }
 
-// answers is true when the agent does: the other commands read the data themselves where no agent runs.
-const answers = "test -S /var/lib/minewarden/control.sock && minewarden doctor | grep -q 'running sensor'"
+// answers is true when the agent does: most commands read the data themselves where no agent runs.
+const answers = `printf 'GET /api/v1/overview HTTP/1.0\r\nHost: localhost\r\n\r\n' | timeout 20 nc -N -U /var/lib/minewarden/control.sock | grep -q '200 OK'`
+
+// patience is how long the agent may take to come up: emulated, and beside others, the kernel checks its programs for a minute.
+const patience = 6 * time.Minute
 
 // up starts the agent and waits until it answers.
 func (b *bench) up() time.Duration {
 	begun := time.Now()
 	b.run("systemctl enable --now minewarden")
-	if out, ok := b.until(2*time.Minute, answers); !ok {
+	if out, ok := b.until(patience, answers); !ok {
 		b.stop("the agent does not come up: %s: %s", out, b.run("journalctl -u minewarden -n 30 -o cat"))
 	}
 	return time.Since(begun)

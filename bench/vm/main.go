@@ -17,7 +17,7 @@ import (
 )
 
 // limit bounds one scenario.
-const limit = 25 * time.Minute
+const limit = 40 * time.Minute
 
 func main() {
 	asGuest := flag.Bool("guest", false, "answer the bench; runs in the guest")

@@ -77,10 +77,14 @@ func isolate(b *bench) {
 	b.unit("render", "")
 	id := b.must("pow/randomx", "randomx")
 	const honest = "nc -z -w 3 203.0.113.7 443"
-	const ssh = "timeout 60 ip netns exec ops ssh -i /root/.ssh/id -o StrictHostKeyChecking=no -o ConnectTimeout=30 root@192.0.2.1 "
+	const ssh = "timeout 60 ip netns exec ops ssh -i /root/.ssh/id -o StrictHostKeyChecking=no -o ConnectTimeout=50 root@192.0.2.1 "
 	// A session of the operator that counts, and a foreign flow.
-	b.run("(" + ssh + " 'i=0; while sleep 1; do i=$((i+1)); echo $i; done' 2>/dev/null > /root/session &) ; sleep 15; test -s /root/session")
-	b.run("(ip netns exec honest nc -lk 8443 > /root/foreign 2>/dev/null &) ; (while sleep 1; do echo x; done | nc 203.0.113.7 8443 >/dev/null 2>&1 &) ; sleep 3; test -s /root/foreign")
+	b.run("(" + ssh + " 'i=0; while sleep 1; do i=$((i+1)); echo $i; done' 2>/dev/null > /root/session &)")
+	if out, ok := b.until(2*time.Minute, "test -s /root/session"); !ok {
+		b.stop("the operator cannot log in: %s", out)
+	}
+	b.run("(ip netns exec honest nc -lk 8443 > /root/foreign 2>/dev/null &) ; (while sleep 1; do echo x; done | nc 203.0.113.7 8443 >/dev/null 2>&1 &)")
+	b.until(time.Minute, "test -s /root/foreign")
 	before := b.run("nft list ruleset")
 	out := b.run("minewarden respond do " + id + " isolate --yes --why test")
 	b.check("isolate", strings.Contains(out, "isolat"), out)

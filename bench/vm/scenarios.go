@@ -130,7 +130,7 @@ func service(b *bench) {
 	b.up()
 	b.check("restart", b.run("systemctl show -p MainPID --value minewarden") != pid, b.run("systemctl is-active minewarden"))
 	b.run("systemctl kill -s KILL minewarden")
-	_, ok := b.until(time.Minute, answers)
+	_, ok := b.until(patience, answers)
 	b.check("killed, systemd starts it again", ok, b.run("systemctl show -p NRestarts --value minewarden"))
 	b.run("systemctl reset-failed minewarden; systemctl restart minewarden; sleep 2; systemctl stop minewarden")
 	b.check("stopped while it starts: clean", b.run("systemctl show -p Result --value minewarden") == "success", b.run("systemctl show -p Result,ExecMainStatus minewarden; journalctl -u minewarden -o cat -n 4 --no-pager"))
@@ -142,7 +142,7 @@ func service(b *bench) {
 	if err := b.reboot(b.ctx); err != nil {
 		b.stop("%v", err)
 	}
-	_, ok = b.until(2*time.Minute, answers)
+	_, ok = b.until(patience, answers)
 	b.check("it starts with the machine", ok, b.run("systemctl is-active minewarden"))
 	log, found := b.code("journalctl -u minewarden --no-pager -o cat | grep -E 'level=(WARN|ERROR)' | grep -v 'no address to listen on'")
 	b.check("no warning in its log", found != 0, orNone(log))

@@ -31,7 +31,7 @@ func source(b *bench) {
 	b.up()
 	b.run(intrude)
 	pow := b.must("pow/randomx", "dbus-helper")
-	file := b.must("persistence/", "")
+	file := b.must("persistence/preload", "")
 	b.run("sleep 20") // the last of the files is judged
 	before := b.run(snapshot)
 	type act struct{ incident, op, proof string }
@@ -60,7 +60,7 @@ func source(b *bench) {
 	b.check("it does not come back within two minutes of cron and its timer", running != 0, b.run("pgrep -a dbus-helper; true"))
 	for _, id := range []string{pow, file} {
 		out, code := b.code("minewarden respond undo " + id + " --why test")
-		b.check("undo", code == 0, out)
+		b.check("undo: all but what was killed", code == 0, out)
 	}
 	after, same := "", false
 	for range 10 {

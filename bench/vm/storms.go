@@ -79,7 +79,7 @@ func disk(b *bench) {
 	list := b.run("minewarden incidents list")
 	b.check("what is not written down is not done", b.stands("render") == strings.Contains(b.run("minewarden incidents show $(minewarden incidents list | awk '/randomx/{print $1}') ; true"), "frozen in"), list)
 	b.run("systemctl kill -s KILL minewarden; sleep 10; systemctl is-active minewarden; true")
-	_, again := b.until(2*time.Minute, answers)
+	_, again := b.until(patience, answers)
 	b.check("killed and started with a full disk: it watches", again, b.run("journalctl -u minewarden -b -o cat --no-pager | tail -n 5"))
 	b.run("rm -f /var/lib/minewarden/ballast*")
 	id := b.must("pow/randomx", "randomx")
@@ -116,7 +116,7 @@ func power(b *bench) {
 	b.run(storm)
 	for range 8 {
 		b.run(fmt.Sprintf("sleep %d.%d; systemctl kill -s KILL minewarden", 2+rand.IntN(12), rand.IntN(10)))
-		if out, ok := b.until(2*time.Minute, answers); !ok {
+		if out, ok := b.until(patience, answers); !ok {
 			b.stop("the agent does not come back: %s", out)
 		}
 	}
