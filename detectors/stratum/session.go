@@ -69,7 +69,8 @@ type session struct {
 	pending    []share // at most maxPending
 
 	toldAccepted int
-	noiseAwaited int // size of the server's first message that would complete a Noise handshake
+	noiseAwaited int  // size of the server's first message that would complete a Noise handshake
+	noiseSetup   bool // what the client said next has the size of a setup
 }
 
 // maxPending is how many shares may wait for their answer.
@@ -84,19 +85,25 @@ type share struct {
 // milestones are the numbers of accepted shares, or where answers are not seen of submitted ones, at which we speak again.
 var milestones = [...]int{10, 100, 1000, 10000, 100000}
 
-// noise follows the first two messages and says whether they have the sizes of Stratum V2.
-func (s *session) noise(x *minewarden.Stream) bool {
+// noise follows the first messages and says which rule's sizes they have; empty: of none that was not told.
+func (s *session) noise(x *minewarden.Stream) string {
 	switch {
-	case x.Offset != 0:
-		return false
-	case x.FromClient && noiseHello(x):
+	case x.FromClient && x.Offset == 0 && noiseHello(x):
 		s.noiseAwaited = noiseServer
 		if len(x.Data) == oldNoiseClient {
 			s.noiseAwaited = oldNoiseServer
 		}
-		return false
+	case !x.FromClient && x.Offset == 0 && s.noiseAwaited != 0 && len(x.Data) == s.noiseAwaited && random(x.Data) && s.told&toldNoise == 0:
+		s.told |= toldNoise
+		return ruleNoise
+	case s.told&toldNoise == 0 || s.noiseAwaited != noiseServer:
+	case x.FromClient && x.Offset == noiseClient:
+		s.noiseSetup = len(x.Data) >= leastSetup && len(x.Data) <= mostSetup && random(x.Data)
+	case !x.FromClient && x.Offset == noiseServer && s.noiseSetup && len(x.Data) == setupAnswer && random(x.Data):
+		s.noiseSetup = false
+		return ruleNoiseSession
 	}
-	return !x.FromClient && s.noiseAwaited != 0 && len(x.Data) == s.noiseAwaited && random(x.Data) && s.told&toldNoise == 0
+	return ""
 }
 
 // login keeps who mines.

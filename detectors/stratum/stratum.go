@@ -26,6 +26,8 @@ const (
 	ruleTemplate = "stratum/getblocktemplate"
 	ruleProxy    = "stratum/proxy"
 	ruleNoise    = "stratum/v2"
+
+	ruleNoiseSession = "stratum/v2-session"
 )
 
 const cut = "Find the process that holds the connection, stop it and what starts it again, and block the pool. The wallet or user in the evidence joins this to other machines of the same operator."
@@ -47,6 +49,10 @@ var rules = []minewarden.Rule{
 	{
 		ID: ruleNoise, Title: "A handshake has the sizes of Stratum V2", Severity: minewarden.Low, Technique: []string{"T1496.001", "T1573"},
 		Advice: "Sizes alone prove little. Look at what process it is and at its use of the processor.",
+	},
+	{
+		ID: ruleNoiseSession, Title: "A handshake, a setup and its answer have the sizes of Stratum V2", Severity: minewarden.Medium, Technique: []string{"T1496.001", "T1573"},
+		Advice: "No other protocol is known to us whose first four messages are as long. What is said is encrypted: look at the process that holds the connection. " + cut,
 	},
 }
 
@@ -203,8 +209,8 @@ func (d *detector) stream(ev *minewarden.Event, x *minewarden.Stream) []mineward
 		s.target = x.Target
 	}
 	t := talk{d: d, s: s, ev: ev, fromClient: x.FromClient}
-	if f := s.noise(x); f {
-		t.noise()
+	if rule := s.noise(x); rule != "" {
+		t.noise(rule)
 	}
 	half := &s.up
 	if !x.FromClient {
@@ -326,6 +332,9 @@ func (d *detector) drop(key sessionKey) {
 const (
 	noiseClient, noiseServer       = 64, 234
 	oldNoiseClient, oldNoiseServer = 32, 170
+	// A frame has an encrypted head of 22 bytes and 16 more than its payload. The client's setup has numbers and five texts; its
+	// answer is of six bytes.
+	leastSetup, mostSetup, setupAnswer = 22 + 16 + 16, 22 + 16 + 16 + 400, 22 + 16 + 6
 )
 
 func noiseHello(x *minewarden.Stream) bool {

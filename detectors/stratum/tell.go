@@ -125,10 +125,13 @@ func (t *talk) milestone() {
 }
 
 // noise tells of the sizes of Stratum V2.
-func (t *talk) noise() {
-	t.s.told |= toldNoise
+func (t *talk) noise(rule string) {
 	t.s.dialect = orDialect(t.s.dialect, dialectStratumV2)
-	t.tell(ruleNoise, 0.4)
+	confidence := 0.4
+	if rule == ruleNoiseSession {
+		confidence = 0.85
+	}
+	t.tell(rule, confidence)
 }
 
 // tell makes a finding with all that is known by now.
