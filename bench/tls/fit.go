@@ -73,7 +73,7 @@ func near(f [shape.Features]float32) bool {
 
 // Training: gradient boosting of small trees on the logistic loss.
 const (
-	rounds   = 70
+	rounds   = 200
 	depth    = 3
 	rate     = 0.15
 	lambda   = 4.0 // weighs against leaves with few samples
@@ -85,6 +85,7 @@ func fit(data []sample) ([][]shape.Split, float64) {
 	score := make([]float64, len(data))
 	grad, hess := make([]float64, len(data)), make([]float64, len(data))
 	cuts := thresholds(data)
+	bins := binned(data, &cuts)
 	var trees [][]shape.Split
 	for range rounds {
 		for i, s := range data {
@@ -99,12 +100,12 @@ func fit(data []sample) ([][]shape.Split, float64) {
 		for i := range index {
 			index[i] = i
 		}
-		var tree []shape.Split
-		grow(&tree, data, grad, hess, cuts, index, depth)
+		g := grower{grad: grad, hess: hess, cuts: &cuts, bins: bins}
+		g.grow(index, depth)
 		for i := range data {
-			score[i] += math.Log(1 / (1/shape.Probability([][]shape.Split{tree}, 0, &data[i].f) - 1))
+			score[i] += math.Log(1 / (1/shape.Probability([][]shape.Split{g.tree}, 0, &data[i].f) - 1))
 		}
-		trees = append(trees, tree)
+		trees = append(trees, g.tree)
 	}
 	return trees, 0
 }
@@ -130,28 +131,51 @@ func thresholds(data []sample) [shape.Features][]float32 {
 	return cuts
 }
 
-func grow(tree *[]shape.Split, data []sample, grad, hess []float64, cuts [shape.Features][]float32, index []int, left int) uint8 {
-	at := len(*tree)
-	*tree = append(*tree, shape.Split{})
+// binned returns for each sample and feature how many thresholds are at or below its value.
+func binned(data []sample, cuts *[shape.Features][]float32) [][shape.Features]uint8 {
+	bins := make([][shape.Features]uint8, len(data))
+	for i := range data {
+		for f, c := range cuts {
+			bins[i][f] = uint8(sort.Search(len(c), func(k int) bool { return data[i].f[f] < c[k] }))
+		}
+	}
+	return bins
+}
+
+// A grower makes one tree.
+type grower struct {
+	grad, hess []float64
+	cuts       *[shape.Features][]float32
+	bins       [][shape.Features]uint8
+	tree       []shape.Split
+}
+
+func (w *grower) grow(index []int, left int) uint8 {
+	at := len(w.tree)
+	w.tree = append(w.tree, shape.Split{})
 	g, h := 0.0, 0.0
 	for _, i := range index {
-		g += grad[i]
-		h += hess[i]
+		g += w.grad[i]
+		h += w.hess[i]
 	}
 	leaf := shape.Split{Feature: -1, Value: float32(rate * g / (h + lambda))}
-	bestGain, bestF, bestCut := 1e-3, -1, float32(0)
+	bestGain, bestF, bestCut := 1e-3, -1, 0
 	if left > 0 {
+		var sums [shape.Features][quantile]struct{ g, h, n float64 }
+		for _, i := range index {
+			for f, bin := range w.bins[i] {
+				s := &sums[f][bin]
+				s.g += w.grad[i]
+				s.h += w.hess[i]
+				s.n++
+			}
+		}
 		for f := range shape.Features {
-			for _, c := range cuts[f] {
-				gl, hl, n := 0.0, 0.0, 0
-				for _, i := range index {
-					if data[i].f[f] < c {
-						gl += grad[i]
-						hl += hess[i]
-						n++
-					}
-				}
-				if float64(n) < minLeaf || float64(len(index)-n) < minLeaf {
+			gl, hl, n := 0.0, 0.0, 0.0
+			for c := range w.cuts[f] {
+				s := &sums[f][c]
+				gl, hl, n = gl+s.g, hl+s.h, n+s.n
+				if n < minLeaf || float64(len(index))-n < minLeaf {
 					continue
 				}
 				gain := gl*gl/(hl+lambda) + (g-gl)*(g-gl)/(h-hl+lambda) - g*g/(h+lambda)
@@ -162,20 +186,20 @@ func grow(tree *[]shape.Split, data []sample, grad, hess []float64, cuts [shape.
 		}
 	}
 	if bestF < 0 {
-		(*tree)[at] = leaf
+		w.tree[at] = leaf
 		return uint8(at)
 	}
 	var a, b []int
 	for _, i := range index {
-		if data[i].f[bestF] < bestCut {
+		if int(w.bins[i][bestF]) <= bestCut {
 			a = append(a, i)
 		} else {
 			b = append(b, i)
 		}
 	}
-	l := grow(tree, data, grad, hess, cuts, a, left-1)
-	r := grow(tree, data, grad, hess, cuts, b, left-1)
-	(*tree)[at] = shape.Split{Feature: int8(bestF), Left: l, Right: r, Value: bestCut}
+	l := w.grow(a, left-1)
+	r := w.grow(b, left-1)
+	w.tree[at] = shape.Split{Feature: int8(bestF), Left: l, Right: r, Value: w.cuts[bestF][bestCut]}
 	return uint8(at)
 }
 

@@ -224,9 +224,7 @@ func (d *detector) shape(ev *minewarden.Event, x *minewarden.Flow, port bool) []
 			d.follow(x.Key, s)
 		}
 	}
-	if n := shape.MaxMessages - len(s.msgs); n > 0 {
-		s.msgs = append(s.msgs, x.Messages[:min(n, len(x.Messages))]...)
-	}
+	s.msgs = shape.Keep(s.msgs, x.Messages)
 	if s.shaped || len(s.msgs) == 0 || s.msgs[len(s.msgs)-1].At < shape.Earliest {
 		return nil
 	}

@@ -239,9 +239,7 @@ func (d *detector) flow(ev *minewarden.Event, x *minewarden.Flow) []minewarden.F
 	if f.told {
 		return nil
 	}
-	if n := shape.MaxMessages - len(f.msgs); n > 0 {
-		f.msgs = append(f.msgs, x.Messages[:min(n, len(x.Messages))]...)
-	}
+	f.msgs = shape.Keep(f.msgs, x.Messages)
 	if len(f.msgs) == 0 || ev.Time.Sub(x.Start) < shape.Earliest && f.msgs[len(f.msgs)-1].At < shape.Earliest || x.Joined && len(f.msgs) < minJoined {
 		return nil
 	}

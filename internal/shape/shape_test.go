@@ -41,6 +41,34 @@ func TestScore(t *testing.T) {
 	}
 }
 
+// TestKeep holds on to how a session began, and to its latest messages.
+func TestKeep(t *testing.T) {
+	var kept []minewarden.Message
+	for i := range 3000 {
+		kept = Keep(kept, []minewarden.Message{{At: time.Duration(i) * 700 * time.Millisecond, Size: uint32(i)}})
+	}
+	if n := len(kept); n != MaxMessages || kept[2].Size != 2 || kept[3].Size != 3000-MaxMessages+3 || kept[n-1].Size != 2999 {
+		t.Errorf("%d messages, %v, %v", n, kept[:4], kept[n-1])
+	}
+	if kept = Keep(nil, make([]minewarden.Message, 5*MaxMessages)); len(kept) != MaxMessages {
+		t.Errorf("%d messages of one report", len(kept))
+	}
+}
+
+// TestExact tells what is counted from what is written out.
+func TestExact(t *testing.T) {
+	for name, tt := range map[string]struct {
+		v    []float64
+		want float32
+	}{
+		"alike": {[]float64{9, 9, 10, 9}, 1}, "two lengths": {[]float64{9, 50, 9, 50, 9}, 0.6}, "each another": {[]float64{9, 11, 13, 15}, 0.25},
+	} {
+		if got := exact(tt.v); got != tt.want {
+			t.Errorf("%s: %v, want %v", name, got, tt.want)
+		}
+	}
+}
+
 func TestTooLittle(t *testing.T) {
 	if _, ok := Extract(messages(225, 80, 374)[:6]); ok {
 		t.Error("two shares are judged")
