@@ -29,6 +29,9 @@ type chain struct {
 	fetchRaw  bool
 	outputs   [maxOutputs]string // paths that were fetched or made executable; a ring
 	nextOut   int
+	local     string // path of the last file that came from this machine or a private network
+	localAt   time.Time
+	localURL  string
 
 	pipeFrom, pipeTo end // of a pipe whose ends were seen apart
 
@@ -82,6 +85,11 @@ func (c *chain) wrote(path string) bool {
 		}
 	}
 	return false
+}
+
+// cameFromHere says that path was fetched from this machine or a private network.
+func (c *chain) cameFromHere(path string, now time.Time) bool {
+	return path != "" && c.local == path && now.Sub(c.localAt) <= window
 }
 
 // mayTell says whether rule was not told of this chain lately, and notes that it is told now.

@@ -174,6 +174,12 @@ func (j *judgement) fetches() {
 		j.tell(ruleServiceFetch, 0.3, minewarden.Evidence{Key: "command", Value: f.Note(command.Download)}, minewarden.Evidence{Key: "url", Value: f.URL}, minewarden.Evidence{Key: "service", Value: j.origin.Root.Name})
 		return
 	}
+	if f.Acts.Has(command.LocalHost) { // services ask each other all day: only what was saved, and is run, counts
+		if f.Output != "" && f.Output != "-" {
+			c.local, c.localAt, c.localURL = absolute(f.Output, j.x.Cwd), j.ev.Time, f.URL
+		}
+		return
+	}
 	c.fetched, c.fetchedBy, c.fetchURL = j.ev.Time, j.origin.Branch, f.URL
 	c.fetchRaw = f.Acts.Has(command.RawHost)
 	if f.Output != "" && f.Output != "-" {
@@ -181,7 +187,7 @@ func (j *judgement) fetches() {
 	}
 	note := f.Note(command.Download)
 	c.step(note)
-	if j.origin.Kind == program.Served && !f.Acts.Has(command.LocalHost) {
+	if j.origin.Kind == program.Served {
 		j.tell(ruleServiceFetch, 0.4, minewarden.Evidence{Key: "command", Value: note}, minewarden.Evidence{Key: "url", Value: f.URL}, minewarden.Evidence{Key: "service", Value: j.origin.Root.Name})
 	}
 }
@@ -212,7 +218,8 @@ func (j *judgement) runs(odd bool) {
 	told := j.facts.Acts&(command.Download|command.RunWritable|command.LocalHost) == command.Download|command.RunWritable
 	c := j.d.chains.get(j.origin.Root.Key)
 	recent := c != nil && !c.fetched.IsZero() && j.ev.Time.Sub(c.fetched) <= window
-	wrote := recent && c.wrote(path)
+	local := c != nil && c.cameFromHere(path, j.ev.Time)
+	wrote := local || recent && c.wrote(path)
 	branch := recent && c.fetchedBy == j.origin.Branch && (j.origin.Kind == program.Served || c.fetchRaw || conceals(path, place, j.facts) || x.Inode.Mtime == 0 ||
 		!time.Unix(0, x.Inode.Mtime).Before(c.fetched.Add(-together)))
 	if !odd && !told && !(wrote && x.Package == "") {
@@ -226,7 +233,9 @@ func (j *judgement) runs(odd bool) {
 		where = minewarden.Evidence{Key: "command", Value: j.facts.Note(command.RunWritable)}
 	}
 	var from minewarden.Evidence
-	if recent {
+	if local {
+		from = minewarden.Evidence{Key: "url", Value: c.localURL}
+	} else if recent {
 		from = minewarden.Evidence{Key: "url", Value: c.fetchURL}
 	}
 	fetched := wrote || branch && odd || told

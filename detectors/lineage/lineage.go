@@ -106,7 +106,7 @@ func (d *detector) brought(p *minewarden.Process, x *minewarden.Exec) bool {
 		return false
 	}
 	c := d.chains.get(program.OriginOf(p).Root.Key)
-	return c != nil && c.wrote(x.Exe)
+	return c != nil && (c.wrote(x.Exe) || c.local == x.Exe)
 }
 
 // write takes in what redirections and builtins of a shell did, which start no program.
