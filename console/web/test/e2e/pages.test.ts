@@ -125,6 +125,9 @@ test("a page says so when the agent is gone", async () => {
   await page.waitForLoadState("networkidle").catch(() => {}); // the stream never ends
   await agent.stop();
   await page.waitForSelector(".link-lost");
+  await page.setViewportSize({ width: 360, height: 740 });
+  expect(await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth), "what says so is wider than a phone").toBeLessThanOrEqual(0);
+  await page.setViewportSize({ width: 1380, height: 900 });
   await page.getByRole("link", { name: "Drills" }).click();
   await page.getByRole("button", { name: "Try again" }).waitFor();
   await accessible(page, "agent gone");
