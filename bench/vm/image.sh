@@ -33,7 +33,6 @@ cat >"$root/etc/systemd/system/bench-guest.service" <<'UNIT'
 [Unit]
 Description=answers the bench
 After=local-fs.target
-DefaultDependencies=no
 [Service]
 ExecStart=/usr/local/sbin/bench-guest -guest
 Restart=always
@@ -48,6 +47,7 @@ for user in alice bob; do
 	grep -q "^$user:" "$root/etc/passwd" || chroot "$root" useradd -m -s /bin/bash "$user"
 	echo "$user:correct-horse" | chroot "$root" chpasswd
 done
-rm -f "$dir/base.img"
 rm -rf "$root/var/cache/apt/archives"/*.deb "$root/var/lib/apt/lists"/*_*
-mke2fs -q -t ext4 -L root -d "$root" "$dir/base.img" 3G
+rm -f "$dir/new.img"
+mke2fs -q -t ext4 -L root -d "$root" "$dir/new.img" 3G
+mv "$dir/new.img" "$dir/base.img"

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// bootTime is how long a machine may take until it answers: 25 s here in software emulation.
-const bootTime = 4 * time.Minute
+// bootTime is how long a machine may take until it answers: half a minute in software emulation, on a host that does nothing else.
+const bootTime = 10 * time.Minute
 
 // A machine is a booted Debian. Its disk outlives a stop.
 type machine struct {
