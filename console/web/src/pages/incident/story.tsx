@@ -93,7 +93,7 @@ function Moment({ step: m, newDay }: { step: Step; newDay: boolean }) {
         )}
         {m.detail && (
           <p className="detail">
-            {m.kind === "action" ? <Tell text={m.detail} lines /> : <Raw text={m.subject ? m.detail.replace(keys, (_, before: string, key: string) => `${before}${label(key)}: `) : m.detail} lines />}
+            {m.kind === "action" || m.kind === "process" ? <Tell text={m.detail} lines /> : <Raw text={m.subject ? m.detail.replace(keys, (_, before: string, key: string) => `${before}${label(key)}: `) : m.detail} lines />}
           </p>
         )}
       </div>
