@@ -71,9 +71,7 @@ func (b *Builder) add(typ, value string, f facts) bool {
 			return false
 		}
 	}
-	var buf addrKey
-	key := keyOf(kind, value, &buf)
-	number := s.table.find(kind, key)
+	number := s.table.findValue(kind, value)
 	old := s.facts[number]
 	if old.flags&f.flags == 0 { // it comes for the first time, or for the first time as this
 		mark := kind
@@ -93,7 +91,7 @@ func (b *Builder) add(typ, value string, f facts) bool {
 	if number, ok = b.number(f); !ok {
 		return false
 	}
-	s.table.put(kind, key, number)
+	s.table.put(kind, value, number)
 	if s.table.full() {
 		b.grow()
 	}
@@ -112,9 +110,7 @@ func (b *Builder) grow() {
 	s.table = newTable(2 * old.n)
 	s.values.all(func(kind uint8, text string) bool {
 		kind &^= allowance
-		var buf addrKey
-		key := keyOf(kind, text, &buf)
-		s.table.put(kind, key, old.find(kind, key))
+		s.table.put(kind, text, old.findValue(kind, text))
 		return true
 	})
 }

@@ -1,11 +1,9 @@
 package indicators
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"strings"
 	"time"
-	"unsafe"
 
 	"github.com/gaissmai/bart"
 
@@ -80,35 +78,6 @@ func kindOf(typ string) (uint8, bool) {
 	return 0, false
 }
 
-// addrKey is an address in 16 bytes and a port: what addresses are looked up by, as writing them costs more than finding them.
-type addrKey [18]byte
-
-func (k *addrKey) set(a netip.Addr, port uint16) {
-	*(*[16]byte)(k[:]) = a.As16()
-	binary.BigEndian.PutUint16(k[16:], port)
-}
-
-// The results of ip and endpoint must not outlive k.
-func (k *addrKey) ip() string       { return unsafe.String(&k[0], 16) }
-func (k *addrKey) endpoint() string { return unsafe.String(&k[0], 18) }
-
-// keyOf returns what a value is looked up by. The result must not outlive k.
-func keyOf(kind uint8, value string, k *addrKey) string {
-	switch kind {
-	case kindIP:
-		if a, err := netip.ParseAddr(value); err == nil {
-			k.set(a, 0)
-			return k.ip()
-		}
-	case kindEndpoint:
-		if a, err := netip.ParseAddrPort(value); err == nil {
-			k.set(a.Addr(), a.Port())
-			return k.endpoint()
-		}
-	}
-	return value
-}
-
 // A Hit is an indicator that a look-up met. It is written out only for who wants to tell of it.
 type Hit struct {
 	set   *Set
@@ -177,11 +146,9 @@ func (s *Set) Addr(a netip.Addr, port uint16, now time.Time) (hit Hit, ok bool) 
 	}
 	a = a.WithZone("").Unmap()
 	one := netip.PrefixFrom(a, a.BitLen())
-	var key addrKey
-	key.set(a, port)
-	ip, endpoint := s.facts[s.table.find(kindIP, key.ip())], facts{}
+	ip, endpoint := s.facts[s.table.findAddr(kindIP, a, 0)], facts{}
 	if port != 0 && s.count[kindEndpoint] > 0 {
-		endpoint = s.facts[s.table.find(kindEndpoint, key.endpoint())]
+		endpoint = s.facts[s.table.findAddr(kindEndpoint, a, port)]
 	}
 	switch {
 	case s.allowed && ((ip.flags|endpoint.flags)&spared != 0 || s.sparedNetworks.Lookup(a)):
@@ -211,8 +178,7 @@ func (s *Set) Exact(typ, value string, now time.Time) (hit Hit, ok bool) {
 	if !ok || s.count[kind] == 0 {
 		return hit, false
 	}
-	var buf addrKey
-	f := s.facts[s.table.find(kind, keyOf(kind, value, &buf))]
+	f := s.facts[s.table.findValue(kind, value)]
 	if f.flags&spared != 0 || !f.met(now) {
 		return hit, false
 	}
@@ -237,8 +203,7 @@ func (s *Set) All(yield func(minewarden.Indicator) bool) {
 		if kind&allowance != 0 {
 			return true
 		}
-		var buf addrKey
-		h := Hit{set: s, facts: s.facts[s.table.find(kind, keyOf(kind, text, &buf))], kind: kind, text: text}
+		h := Hit{set: s, facts: s.facts[s.table.findValue(kind, text)], kind: kind, text: text}
 		return yield(h.Indicator())
 	})
 }
