@@ -82,8 +82,8 @@ func ofMember(m *minewarden.Member, boot string, add func(target)) {
 	if t.Path == "" {
 		return
 	}
-	// A packaged shell or wrapper that no finding is about has nothing of the miner's but, perhaps, its script.
-	if m.Package == "" || m.Severity > 0 || m.Weak || t.Exe {
+	// Packaged programs are tools that the miner used, unless something grave is about them: its script may be its own.
+	if m.Package == "" || m.Severity >= minewarden.High || t.Exe {
 		add(t)
 	}
 	config := t
