@@ -74,10 +74,14 @@ function Machine({ host }: { host: HostInfo }) {
               </dd>
             </>
           )}
-          <dt>{t.host.version}</dt>
-          <dd>
-            <Raw text={host.version} />
-          </dd>
+          {host.version && (
+            <>
+              <dt>{t.host.version}</dt>
+              <dd>
+                <Raw text={host.version} />
+              </dd>
+            </>
+          )}
         </dl>
         <figure>
           <figcaption>
