@@ -35,6 +35,7 @@ var disguises = []disguise{
 	{name: "JIT, nice 19", flags: []string{"jit", "aes"}, nice: 19},
 	{name: "JIT, quota 30 %", flags: []string{"jit", "aes"}, quota: 30},
 	{name: "JIT, quota 10 %", flags: []string{"jit", "aes"}, quota: 10, limit: 30 * time.Second},
+	{name: "JIT, quota 2 %", flags: []string{"jit", "aes"}, quota: 2, limit: 60 * time.Second},
 	{name: "JIT, a new child each second", flags: []string{"jit", "aes", "anew"}, as: "renewed", many: true},
 	{name: "JIT, each second the child of the last", flags: []string{"jit", "aes", "hop"}, as: "hopping", many: true},
 }
