@@ -130,7 +130,7 @@ func (s *sensor) Run(ctx context.Context, emit minewarden.Emit) (err error) {
 	for {
 		f.round(ctx)
 		if err := f.save(false); err != nil {
-			return err
+			f.warn("what is read is seen; after a restart it is read again", err) // a full disk is no reason to stop looking
 		}
 		select {
 		case <-ctx.Done():
@@ -323,7 +323,9 @@ func (f *follower) load() (known bool, err error) {
 		return false, fmt.Errorf("read how far the journal was read: %w", err)
 	}
 	if err := json.Unmarshal(b, &f.Places); err != nil {
-		return false, fmt.Errorf("read how far the journal was read: %s: %w", filepath.Join(f.env.Data, "state.json"), err)
+		f.env.Log.Error("how far the journal was read is damaged; it is read from its end", "file", filepath.Join(f.env.Data, "state.json"), "error", err)
+		f.Places = map[string]place{}
+		return false, nil
 	}
 	if f.Places == nil {
 		f.Places = map[string]place{}
@@ -353,6 +355,7 @@ func (f *follower) save(force bool) error {
 		err = os.Rename(name+".new", name)
 	}
 	if err != nil {
+		f.dirty = true
 		return fmt.Errorf("keep how far the journal was read: %w", err)
 	}
 	return nil

@@ -253,13 +253,36 @@ func TestFollow(t *testing.T) {
 	if err := os.Rename(filepath.Join(dir, "system.journal"), filepath.Join(dir, "system@1.journal")); err != nil {
 		t.Fatal(err)
 	}
+	inTheWay := filepath.Join(data, "state.json.new") // as a full disk: what cannot be written down is seen all the same
+	if err := os.Mkdir(inTheWay, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	run()
 	expect("3")
 	next := newWriter(t, 2, true, 0)
 	next.add("MESSAGE=4")
 	put("system.journal", next)
 	expect("4")
+	if err := os.Remove(inTheWay); err != nil {
+		t.Fatal(err)
+	}
 	stop()
+	if err := os.WriteFile(filepath.Join(data, "state.json"), nil, 0o600); err != nil { // cut off with the power
+		t.Fatal(err)
+	}
+	run()
+	late := newWriter(t, 3, true, 0)
+	late.add("MESSAGE=5")
+	for at := time.Now(); len(events) == 0 && time.Since(at) < 10*time.Second; time.Sleep(10 * time.Millisecond) {
+		put("user-1000.journal", late) // what was there when it began is skipped
+		late.add("MESSAGE=5")
+	}
+	stop()
+	for len(events) > 0 {
+		if ev := <-events; ev.Data.(*minewarden.Record).Message != "5" {
+			t.Errorf("got %+v after the state was lost", ev.Data)
+		}
+	}
 	if len(events) > 0 {
 		t.Errorf("more came: %+v", <-events)
 	}

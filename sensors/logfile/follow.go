@@ -39,6 +39,7 @@ type follower struct {
 	dirs    map[string]bool
 	warned  map[string]bool
 	saved   time.Time
+	unsaved error // why the state could not be written the last time
 }
 
 // file is a log by its path: what is open under it now, and what was until it was rotated.
@@ -273,9 +274,11 @@ func (f *follower) round(ctx context.Context) error {
 			}
 			more = more || again
 		}
-		if err := f.save(false); err != nil {
-			return err
+		err := f.save(false)
+		if err != nil && f.unsaved == nil { // a full disk is no reason to stop looking
+			f.sensor.env.Log.Error("where logs were left is not kept; after a restart some lines are read again", "error", err)
 		}
+		f.unsaved = err
 	}
 	return nil
 }

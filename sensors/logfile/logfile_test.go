@@ -287,6 +287,32 @@ func TestNoLineIsLostOrReadTwice(t *testing.T) {
 	}
 }
 
+// TestFullDisk: where logs were left cannot be written, and they are read all the same, each line once.
+func TestFullDisk(t *testing.T) {
+	s := open(t, Config{Files: []string{"a.log"}, FromStart: true})
+	inTheWay := filepath.Join(s.data, "state.json.new")
+	if err := os.MkdirAll(inTheWay, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.write("a.log", "1\n")
+	s.start()
+	s.expect("1")
+	s.write("a.log", "2\n")
+	s.expect("2")
+	if err := os.Remove(inTheWay); err != nil {
+		t.Fatal(err)
+	}
+	if rest := s.stop(); len(rest) > 0 {
+		t.Errorf("more came: %q", rest)
+	}
+	s.start()
+	s.write("a.log", "3\n")
+	s.expect("3")
+	if rest := s.stop(); len(rest) > 0 {
+		t.Errorf("more came: %q", rest)
+	}
+}
+
 func TestEndlessLineIsCut(t *testing.T) {
 	s := open(t, Config{Files: []string{"a.log"}, FromStart: true})
 	s.write("a.log", strings.Repeat("x", 100<<20))

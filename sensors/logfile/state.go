@@ -113,10 +113,10 @@ func (m *mark) fits(p *part) bool { return m.is(p) && m.fitsSize(p) }
 func (f *follower) save(force bool) error {
 	now := f.sensor.env.Now()
 	if f.state.dir == "" || !force && now.Sub(f.saved) < saveEvery {
-		return nil
+		return f.unsaved
 	}
 	f.saved = now
-	changed := force
+	changed := force || f.unsaved != nil
 	for path, l := range f.files {
 		now := left{Done: l.done}
 		for _, p := range append(slices.Clone(l.old), l.cur) {
