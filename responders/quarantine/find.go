@@ -67,6 +67,9 @@ func ofMember(m *minewarden.Member, boot string, add func(target)) {
 			t.Path = path
 		}
 		t.Exe = deleted || strings.HasPrefix(t.Path, "/memfd:")
+		if deleted && strings.HasPrefix(filepath.Base(t.Path), hidden(Op+"-")) {
+			return // it is in quarantine already; what runs goes on under the name that it had on its way there
+		}
 		cwd, _ = os.Readlink(dir + "/cwd")                             //nolint:errcheck // relative arguments are then not followed
 		if !t.Exe && (sameRoot(dir) || sameFile(dir+"/exe", t.Path)) { // a chroot's path is shown as we see it
 			t.PID, t.Start = 0, 0

@@ -385,6 +385,21 @@ func TestDeletedExecutable(t *testing.T) {
 	}
 }
 
+// What runs on while its file is in quarantine is not offered again, under the name that the file had on its way there.
+func TestNotTwice(t *testing.T) {
+	exe := self(t, filepath.Join(t.TempDir(), "xmrig"))
+	inc := minewarden.Incident{ID: "i1", Members: []minewarden.Member{start(t, exec.Command(exe))}}
+	r := responder(t)
+	receipt := do(t, r, one(t, r, inc))
+	if !receipt.OK {
+		t.Fatal(receipt.Result)
+	}
+	if actions := plan(t, r, inc); len(actions) != 0 {
+		t.Errorf("%+v", actions)
+	}
+	must(t, r.Undo(t.Context(), receipt))
+}
+
 func TestExecutableWithConfig(t *testing.T) {
 	dir := t.TempDir()
 	exe := self(t, filepath.Join(dir, "nginx"))
