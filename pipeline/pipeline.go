@@ -56,6 +56,7 @@ type Pipeline struct {
 	ticks []*module
 	last  time.Time // of the newest event: time never runs backwards for detectors
 	tick  time.Time
+	shift time.Duration    // what detectors' time is ahead of the clock on the wall, which was set back
 	ev    minewarden.Event // the one in hand: kept here so that it does not escape to the heap each time
 	stats Stats
 }
@@ -104,13 +105,24 @@ func (p *Pipeline) Observe(ev minewarden.Event) {
 	if ev.Data == nil {
 		return
 	}
+	wall := ev.Time
+	if p.shift > 0 {
+		if ev.Time = ev.Time.Add(p.shift); ev.Time.After(p.last.Add(setBack)) {
+			ev.Time = p.last // it happened before the clock was set
+		}
+	}
 	if ev.Time.Before(p.last) {
 		ev.Time = p.last
+	}
+	if p.shift == 0 {
+		wall = ev.Time
 	}
 	p.Advance(ev.Time)
 	p.stats.Events++
 	p.ev = ev
 	p.enrich(&p.ev)
+	steady := p.ev.Time
+	p.ev.Time = wall
 	if p.opt.Match != nil {
 		p.ev.Matches = append(p.ev.Matches, p.opt.Match(&p.ev)...)
 	}
@@ -120,6 +132,7 @@ func (p *Pipeline) Observe(ev minewarden.Event) {
 	for _, tap := range p.opt.Tap {
 		tap(&p.ev)
 	}
+	p.ev.Time = steady
 	mods := p.route[p.ev.Data.Kind()]
 	for i := 0; i < len(mods); {
 		i = p.observe(mods, i)
@@ -150,6 +163,13 @@ func (p *Pipeline) Advance(now time.Time) {
 		}
 	}
 }
+
+// setBack is by how much the clock on the wall must go back between two seconds to have been set; less is waited for.
+const setBack = 5 * time.Second
+
+// clockSet says that the clock on the wall was set, to now. Detectors' time goes on from where it was: if it stood still until the
+// clock has caught up, nothing that counts over time would see anything. Findings are told in the time of the wall.
+func (p *Pipeline) clockSet(now time.Time) { p.shift = max(0, p.last.Sub(now)) }
 
 // flushFor is how much time Flush lets pass: longer than any rule waits.
 const flushFor = 2 * time.Minute
@@ -203,6 +223,7 @@ func (p *Pipeline) finding(m *module, f minewarden.Finding, by *minewarden.Proce
 	if f.Time.IsZero() {
 		f.Time = p.last
 	}
+	f.Time = f.Time.Add(-p.shift)
 	if f.Process == nil {
 		f.Process = by
 	}

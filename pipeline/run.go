@@ -27,6 +27,7 @@ type Runner struct {
 	pipe    *Pipeline
 	log     *slog.Logger
 	now     func() time.Time
+	ticked  time.Time // the wall at the last second
 	queue   chan item
 	sensors []*sensorState
 	once    []minewarden.Sensor
@@ -170,8 +171,13 @@ func (r *Runner) one(it item) {
 
 // second tells the pipeline that time passed and what was dropped, and publishes the health.
 func (r *Runner) second() {
-	now := r.now()
-	r.pipe.Advance(now)
+	now := r.now().Round(0) // of the wall alone
+	if gap := now.Sub(r.ticked); !r.ticked.IsZero() && (gap < -setBack || gap > setBack && r.pipe.shift > 0) {
+		r.log.Warn("the clock was set", "by", gap.Round(time.Second))
+		r.pipe.clockSet(now)
+	}
+	r.ticked = now
+	r.pipe.Advance(now.Add(r.pipe.shift))
 	h := &Health{Time: now}
 	for _, s := range r.sensors {
 		dropped := s.dropped.Load()
