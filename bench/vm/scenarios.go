@@ -120,7 +120,7 @@ func service(b *bench) {
 	b.check("systemctl enable --now; the agent answers", true, fmt.Sprintf("after %.0f s", took.Seconds()))
 	out, code := b.code("minewarden doctor")
 	b.check("doctor", code == 0, out)
-	progs := b.run("bpftool prog list | grep -c minewarden || bpftool prog list | wc -l")
+	progs := b.run("bpftool prog list | grep -cE '^[0-9]+:'")
 	b.check("eBPF programs are loaded on this kernel (CO-RE)", !strings.Contains(out, "NO  eBPF"), progs+" programs")
 	b.run("sleep 60")
 	memory := b.run("systemctl show -p MemoryCurrent --value minewarden; grep -hE 'VmRSS|RssAnon' /proc/$(systemctl show -p MainPID --value minewarden)/status")
