@@ -236,12 +236,10 @@ func (a *Agent) finding(f minewarden.Finding) {
 		a.guard.finding(&f, a.rules.Get(f.Rule), id)
 	}
 	a.drilled.finding(&f)
-	if id != "" {
-		r := a.rules.Get(f.Rule)
-		a.feed.Publish("finding", findingNews{Incident: id, Rule: f.Rule, Title: r.Title, Severity: r.Severity, Time: f.Time, Subject: f.Subject})
-	}
+	r := a.rules.Get(f.Rule)
+	a.feed.Publish("finding", findingNews{Incident: id, Rule: f.Rule, Title: r.Title, Severity: r.Severity, Time: f.Time, Subject: f.Subject})
 	if a.notice.Finding != nil {
-		a.say(func() { a.notice.Finding(f, a.rules.Get(f.Rule)) })
+		a.say(func() { a.notice.Finding(f, r) })
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,11 +18,11 @@ import (
 // fullStore takes nothing new after it was filled.
 type fullStore struct {
 	mem.Store
-	full bool
+	full atomic.Bool
 }
 
 func (s *fullStore) Put(ctx context.Context, inc minewarden.Incident) error {
-	if s.full {
+	if s.full.Load() {
 		return errors.New("no space left on device")
 	}
 	return s.Store.Put(ctx, inc)
@@ -41,7 +42,7 @@ func TestFullDiskHidesNothing(t *testing.T) {
 		go func() { done <- k.Run(ctx) }()
 		var ids []string
 		for n := range 6 {
-			store.full = n >= 3
+			store.full.Store(n >= 3)
 			path := fmt.Sprintf("/f%d", n)
 			id := k.Finding(&minewarden.Finding{
 				Rule: "file/miner", Confidence: 0.9, Time: time.Now(), Subject: minewarden.Subject{Type: minewarden.SubjectFile, ID: path},
@@ -89,7 +90,7 @@ func TestFullDiskHidesNothing(t *testing.T) {
 		if full, err := d.complete(ctx, ids[0][:8]); err != nil || full != ids[0] {
 			t.Errorf("complete: %s, %v", full, err)
 		}
-		store.full = false
+		store.full.Store(false)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if rest, err := d.unsaved(ctx); rest != nil || err != nil {

@@ -125,7 +125,7 @@ func (c *Config) mapping(path string) *logs.Mapping {
 
 // Run implements minewarden.Sensor.
 func (s *sensor) Run(ctx context.Context, emit minewarden.Emit) (err error) {
-	st, err := loadState(s.env.Data)
+	st, err := loadState(s.env.Data, s.env.Log)
 	if err != nil {
 		return err
 	}

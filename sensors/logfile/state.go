@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -41,7 +42,9 @@ type mark struct {
 	Len     int64  `json:"print_len"`
 }
 
-func loadState(dir string) (*state, error) {
+// loadState reads where logs were left. A state that is damaged, as a power cut leaves it, is told and begun anew: logs are then read from
+// where they end.
+func loadState(dir string, log *slog.Logger) (*state, error) {
 	s := &state{dir: dir, Files: map[string]left{}, prints: map[identity]printed{}}
 	if dir == "" {
 		return s, nil
@@ -53,8 +56,14 @@ func loadState(dir string) (*state, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read where logs were left: %w", err)
 	}
-	if err := json.Unmarshal(b, s); err != nil || len(b) > maxState {
-		return nil, fmt.Errorf("read where logs were left: %s: %w", filepath.Join(dir, "state.json"), err)
+	if len(b) > maxState {
+		err = fmt.Errorf("it has more than %d bytes", maxState)
+	} else {
+		err = json.Unmarshal(b, s)
+	}
+	if err != nil {
+		log.Error("where logs were left is damaged; they are read from their ends", "file", filepath.Join(dir, "state.json"), "error", err)
+		s.Files = nil
 	}
 	if s.Files == nil {
 		s.Files = map[string]left{}
