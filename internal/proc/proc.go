@@ -218,9 +218,27 @@ func (h *Handle) WaitExit(d time.Duration) (bool, error) {
 	}
 }
 
-// Still reports that no thread of pid can run user code now: each is stopped, or dead, or sleeps in the kernel where only a
-// freezer or a device lets it go. A process that is gone is still.
+// Still reports that no thread of pid can run user code or start another process now: each is stopped or dead, is held by a freezer, or
+// waits for what vfork made. A process that is gone is still.
 func Still(pid int32, frozen bool) (bool, error) {
+	if frozen { // a frozen v2 cgroup shows parked threads as S
+		return true, nil
+	}
+	return each(pid, func(t *Stat) bool {
+		// One that sleeps in the kernel stops before it runs user code, but may be on its way through fork.
+		return standing(t.State) || t.State == 'D' && inVfork(pid, t.PID)
+	})
+}
+
+// Blocked is Still, but takes every thread that sleeps in the kernel until a device or a lock lets it go for one that stands.
+func Blocked(pid int32) (bool, error) {
+	return each(pid, func(t *Stat) bool { return standing(t.State) || t.State == 'D' })
+}
+
+func standing(state byte) bool { return strings.IndexByte("TtZXx", state) >= 0 }
+
+// each reports that all threads of pid are as ok says. Of a process that is gone they are.
+func each(pid int32, ok func(*Stat) bool) (bool, error) {
 	threads, err := Threads(pid)
 	if errors.Is(err, ErrGone) {
 		return true, nil
@@ -228,16 +246,26 @@ func Still(pid int32, frozen bool) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	for _, t := range threads {
-		switch t.State {
-		case 'T', 't', 'Z', 'X', 'x', 'D': // a D that was told to stop does so before it runs user code, as vfork's parent
-		default: // a frozen v2 cgroup shows parked threads as S
-			if !frozen {
-				return false, nil
-			}
+	for i := range threads {
+		if !ok(&threads[i]) {
+			return false, nil
 		}
 	}
 	return true, nil
+}
+
+// inVfork reports that a thread waits until what it made by vfork runs a program of its own: that child is there already, and no other can
+// come. Any other wait within fork is for something deeper. Who may not ask the kernel is told no.
+func inVfork(pid, tid int32) bool {
+	at, err := os.ReadFile("/proc/" + strconv.Itoa(int(pid)) + "/task/" + strconv.Itoa(int(tid)) + "/wchan")
+	if err != nil {
+		return false
+	}
+	switch string(at) {
+	case "kernel_clone", "_do_fork", "wait_for_vfork_done":
+		return true
+	}
+	return false
 }
 
 // Stopped reports whether a signal stopped pid: one of its threads stands, and none runs.

@@ -69,7 +69,7 @@ func inside(t *testing.T, c proc.Cgroup) proc.Stat {
 	if _, err := in.Write([]byte("go\n")); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the tree grows", func() bool { return len(group(t, root.PID)) > 31 })
+	grown(t, root)
 	return root
 }
 

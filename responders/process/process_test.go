@@ -161,6 +161,20 @@ func group(t *testing.T, leader int32) []proc.Stat {
 	return in
 }
 
+// grown waits until all 31 shells of a bomb are there.
+func grown(t *testing.T, root proc.Stat) {
+	t.Helper()
+	eventually(t, "the tree grows", func() bool {
+		shells := 0
+		for _, s := range group(t, root.PID) {
+			if s.Comm == "sh" {
+				shells++
+			}
+		}
+		return shells >= 31
+	})
+}
+
 // eventually polls: what it waits for is the kernel's doing.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
@@ -185,7 +199,7 @@ const bomb = `f() { if [ $1 -gt 0 ]; then f $(($1-1)) & f $(($1-1)) & fi; i=0; w
 
 func TestFreezeForkingTree(t *testing.T) {
 	root := shell(t, bomb)
-	eventually(t, "the tree grows", func() bool { return len(group(t, root.PID)) > 31 })
+	grown(t, root)
 	r := responder(t, Config{})
 	a := plan(t, r, Freeze, incident(t, root))
 	if len(a.Blast) < 31 || !strings.Contains(a.Blast[0], fmt.Sprintf("pid %d sh exe /", root.PID)) || !a.Reversible {
@@ -222,7 +236,7 @@ func TestFreezeForkingTree(t *testing.T) {
 
 func TestKillTree(t *testing.T) {
 	root := shell(t, bomb)
-	eventually(t, "the tree grows", func() bool { return len(group(t, root.PID)) > 31 })
+	grown(t, root)
 	r := responder(t, Config{})
 	receipt := do(t, r, plan(t, r, Kill, incident(t, root)))
 	if left := group(t, root.PID); !receipt.OK || len(left) > 0 {

@@ -15,6 +15,7 @@ import (
 )
 
 const (
+	patience   = time.Second            // for what sleeps in the kernel and may be within fork; then a device is taken to hold it
 	budget     = 5 * time.Second        // for all rounds; a tree that outruns it is reported, not chased for ever
 	settle     = 250 * time.Millisecond // for one round's processes to stop
 	standstill = 20 * time.Millisecond  // two ticks of the CPU clock, over which none may be used
@@ -62,6 +63,7 @@ type run struct {
 	roots   []minewarden.ProcessKey
 	entry   *journal.Entry[record]
 	now     func() time.Time
+	began   time.Time
 
 	handles map[int32]*proc.Handle // all in the tree
 	order   []int32
@@ -92,7 +94,7 @@ func (r *run) held() held {
 
 func (r *run) do(ctx context.Context, op string) (string, error) {
 	r.handles, r.frozen, r.before = map[int32]*proc.Handle{}, map[int32]bool{}, map[int32]bool{}
-	began := time.Now()
+	r.began = time.Now()
 	if err := r.freeze(ctx); err != nil {
 		return "", err
 	}
@@ -102,7 +104,7 @@ func (r *run) do(ctx context.Context, op string) (string, error) {
 		}
 		return "no process of it runs any more", nil
 	}
-	took := time.Since(began).Round(time.Millisecond)
+	took := time.Since(r.began).Round(time.Millisecond)
 	if op == Freeze {
 		return fmt.Sprintf("%s frozen in %s, none of their threads runs", count(len(r.order)), took), nil
 	}
@@ -112,13 +114,14 @@ func (r *run) do(ctx context.Context, op string) (string, error) {
 	return fmt.Sprintf("%s frozen in %s, then killed; all are gone", count(len(r.order)), took), nil
 }
 
-// freeze stops the tree and looks again, until a look at the whole machine finds nothing new and all of it stands still.
+// freeze stops the tree and looks again, until a look at the whole machine that began when all of it stood still finds nothing new.
 func (r *run) freeze(ctx context.Context) error {
 	mounts, err := proc.CgroupMounts()
 	if err != nil {
 		return err
 	}
-	deadline := time.Now().Add(budget)
+	deadline := r.began.Add(budget)
+	stood := false // all that is known, at the end of the round before
 	for round := 0; ; round++ {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -148,9 +151,10 @@ func (r *run) freeze(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if len(fresh) == 0 && len(moving) == 0 {
+		if stood && len(fresh) == 0 && len(moving) == 0 {
 			break
 		}
+		stood = len(moving) == 0
 		if time.Now().After(deadline) {
 			return fmt.Errorf("after %s %s stopped, but new ones keep coming or these still run: %v", budget, count(len(r.order)), moving)
 		}
@@ -234,6 +238,9 @@ func (r *run) moving(wait time.Duration) ([]int32, error) {
 		var moving []int32
 		for _, pid := range r.order {
 			still, err := proc.Still(pid, r.frozen[pid] || in(r.foreign, pid))
+			if err == nil && !still && time.Since(r.began) > patience {
+				still, err = proc.Blocked(pid)
+			}
 			if err != nil {
 				return nil, err
 			}
