@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/minewarden/minewarden"
@@ -129,7 +130,7 @@ func (r *Responder) mend(id string, s summary) (*minewarden.Receipt, error) {
 
 func finishKill(h held) error {
 	var errs []error
-	for _, o := range h.Stopped {
+	for _, o := range slices.Backward(h.Stopped) { // as kill does
 		p, err := proc.Open(o.PID, o.Start)
 		if err == nil {
 			err = errors.Join(p.Signal(unix.SIGKILL), p.Close())

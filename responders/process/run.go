@@ -288,7 +288,9 @@ func (r *run) kill() error {
 	if err := r.entry.Append(record{Phase: phaseKill, At: r.now(), Held: r.all()}); err != nil {
 		return err
 	}
-	for _, pid := range r.order {
+	// Children first: when the process dies that ties a process group to its session, the kernel lets all go on that are stopped in it, and what
+	// ignores SIGHUP would run until its own turn.
+	for _, pid := range slices.Backward(r.order) {
 		if err := r.handles[pid].Signal(unix.SIGKILL); err != nil && !errors.Is(err, proc.ErrGone) {
 			return err
 		}
