@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 
 func roles() map[string]func(string) error {
 	return map[string]func(string) error{
-		"flip": flip, "tune": tune, "reach": reach, "burn": burn, "storm": storm, "threads": threadsBurn, "ips": func(string) error { return nil },
+		"flip": flip, "flip and stay": flipAndStay, "tune": tune, "reach": reach, "burn": burn, "storm": storm, "threads": threadsBurn, "ips": func(string) error { return nil },
 	}
 }
 

@@ -97,10 +97,17 @@ func TestManyWaiting(t *testing.T) {
 func TestManyFlips(t *testing.T) {
 	w := start(t, func(c *Config) { c.entries = few })
 	full := func(_ *minewarden.Process, l *minewarden.Lost) bool { return l.Where == lossNames[lostProtect] }
+	var stay []*exec.Cmd
 	for range 3 * few {
-		finish(t, play(t, "flip"))
+		stay = append(stay, play(t, "flip and stay"))
 	}
 	waitData(w, "the table is full", full)
+	for _, cmd := range stay {
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait() // killed
+	}
 	// Soon those that ended are gone from the table, and there is a place again.
 	later := map[int]bool{}
 	for end := time.Now().Add(patience); ; {
@@ -114,6 +121,14 @@ func TestManyFlips(t *testing.T) {
 			t.Fatal("no place in the table although all processes ended")
 		}
 	}
+}
+
+// flipAndStay keeps its place in the table until it is killed.
+func flipAndStay(role string) error {
+	if err := flip(role); err != nil {
+		return err
+	}
+	return unix.Pause()
 }
 
 // threadsBurn computes on more threads than the test's table holds, long enough for each to be kept account of.
