@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"net/url"
 	"slices"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"github.com/minewarden/minewarden/console"
 	"github.com/minewarden/minewarden/console/access"
 	"github.com/minewarden/minewarden/playbooks"
-	"github.com/minewarden/minewarden/reports"
 )
 
 // reported says that the report or the review of an incident was made, which meets its deadline: the first who makes it counts.
@@ -41,11 +39,10 @@ func Reported(ctx context.Context, w Work, incident, kind string) error {
 	if !ok {
 		return nil
 	}
-	resp, err := c.send(ctx, http.MethodGet, "/incidents/"+url.PathEscape(incident)+"/report", url.Values{"kind": {kind}, "format": {reports.JSON}}, nil, Me())
-	if err != nil {
+	if err := c.post(ctx, "/incidents/"+url.PathEscape(incident)+"/report", map[string]string{"kind": kind}, nil, Me()); err != nil {
 		return fmt.Errorf("tell the agent that the %s was made: %w", kind, err)
 	}
-	return resp.Body.Close()
+	return nil
 }
 
 // met is what a stream tells of a deadline that was met.

@@ -40,6 +40,10 @@ func TestReportMeetsItsDeadline(t *testing.T) {
 		t.Fatalf("before anybody made one: %+v", d)
 	}
 	r.ask(http.MethodGet, "/incidents/"+id+"/report?kind=incident&format=md", "", http.StatusOK, nil)
+	if d := deadlines(); !d["report"].Met.IsZero() {
+		t.Errorf("to read a draft met its deadline: %+v", d)
+	}
+	r.ask(http.MethodPost, "/incidents/"+id+"/report", `{"kind":"incident"}`, http.StatusNoContent, nil)
 	d := deadlines()
 	if d["report"].Met.IsZero() || d["report"].By != "user ada" || !d["review"].Met.IsZero() {
 		t.Errorf("after the report: %+v", d)

@@ -171,13 +171,19 @@ func (d reportDesk) Report(ctx context.Context, id, kind string) (reports.Report
 	if err != nil {
 		return nil, err
 	}
-	if err := d.a.books.reported(ctx, id, kind); err != nil {
-		return nil, err
-	}
 	if kind == "review" {
 		return reports.NewReview(&inc, env), nil
 	}
 	return reports.NewIncident(&inc, env), nil
+}
+
+// Made implements console.Reports.
+func (d reportDesk) Made(ctx context.Context, id, kind string) error {
+	inc, err := d.a.desk.Incident(ctx, id)
+	if err != nil {
+		return err
+	}
+	return d.a.books.reported(ctx, inc.ID, kind)
 }
 
 // Month implements console.Reports.

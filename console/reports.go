@@ -15,6 +15,8 @@ import (
 // Reports are made of incidents.
 type Reports interface {
 	Report(ctx context.Context, incident, kind string) (reports.Report, error) // kind is incident or review
+	// Made says that one was made, which meets its deadline. It is an answer of a person: to read a draft is none.
+	Made(ctx context.Context, incident, kind string) error
 	Month(ctx context.Context, from time.Time) (reports.Report, error)
 	Impact(ctx context.Context, incident string) (reports.Impact, error)
 }
@@ -46,6 +48,16 @@ func (s *Server) reports() {
 		func(ctx context.Context, in *incidentIn) (*page, error) {
 			r, err := s.o.Reports.Report(ctx, in.ID, in.Kind)
 			return s.page(ctx, r, err, in.ReportForm, in.Kind+"-"+in.ID)
+		})
+	type madeIn struct {
+		IncidentID
+		Body struct {
+			Kind string `json:"kind" enum:"incident,review"`
+		}
+	}
+	huma.Register(s.api, operation(access.Analyst, http.MethodPost, "/incidents/{id}/report", "reportMade", "Say that the report or the review was made: its deadline is met"),
+		func(ctx context.Context, in *madeIn) (*struct{}, error) {
+			return nil, s.fail(ctx, "report", s.o.Reports.Made(ctx, in.ID, in.Body.Kind))
 		})
 	type monthIn struct {
 		ReportForm

@@ -42,6 +42,7 @@ func newReportReview() *cobra.Command {
 
 func incidentReport(use, short, long string, make func(*minewarden.Incident, *reports.Env) *reports.Incident) *cobra.Command {
 	var f reportFlags
+	var made bool
 	cmd := &cobra.Command{
 		Use: use + " ID", Short: short, Long: long, Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -57,11 +58,15 @@ func incidentReport(use, short, long string, make func(*minewarden.Incident, *re
 				if err := f.write(cmd, make(&inc, env)); err != nil {
 					return err
 				}
+				if !made {
+					return nil
+				}
 				return app.Reported(ctx, w, inc.ID, use)
 			})
 		},
 	}
 	f.add(cmd)
+	cmd.Flags().BoolVar(&made, "made", false, "say that this is the one that was handed in: its deadline is met")
 	return cmd
 }
 

@@ -95,7 +95,7 @@ func least(op operation) string {
 		return "responder"
 	case read:
 		return "viewer"
-	case first == "incidents" && (strings.HasSuffix(op.path, "/notes") || strings.HasSuffix(op.path, "/assignee") || strings.HasSuffix(op.path, "/close") || strings.HasSuffix(op.path, "/reopen")),
+	case first == "incidents" && (strings.HasSuffix(op.path, "/notes") || strings.HasSuffix(op.path, "/report") || strings.HasSuffix(op.path, "/assignee") || strings.HasSuffix(op.path, "/close") || strings.HasSuffix(op.path, "/reopen")),
 		first == "suppressions", first == "reports", strings.HasSuffix(op.path, "/suppressions"), strings.HasSuffix(op.path, "/verdict"):
 		return "analyst"
 	}

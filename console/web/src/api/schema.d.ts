@@ -685,7 +685,11 @@ export interface paths {
          */
         get: operations["report"];
         put?: never;
-        post?: never;
+        /**
+         * Say that the report or the review was made: its deadline is met
+         * @description Needs the role analyst.
+         */
+        post: operations["reportMade"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2076,6 +2080,10 @@ export interface components {
              * @description seen
              */
             total: number;
+        };
+        MadeInBody: {
+            /** @enum {string} */
+            kind: "incident" | "review";
         };
         MakeTokenRequest: {
             /**
@@ -4547,6 +4555,76 @@ export interface operations {
             };
             /** @description Error */
             default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    reportMade: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description or a beginning of it that no other has */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MadeInBody"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
                 headers: {
                     [name: string]: unknown;
                 };

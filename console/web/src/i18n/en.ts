@@ -94,7 +94,7 @@ export const en = {
   },
   deadlines: {
     what: { isolate: "Isolate", isolated: "Isolate", report: "Report", review: "Review" } as Terms,
-    left: (d: string) => `${d} left`, over: (d: string) => `${d} late`, met: "met",
+    left: (d: string) => `${d} left`, over: (d: string) => `${d} late`, met: "met", made: "Mark as made",
   },
   incidents: {
     what: "What", assignee: "Assigned to", deadline: "Deadline", none: "No incidents", noneHint: "That is how it should be. The agent keeps looking.",

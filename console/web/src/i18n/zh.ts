@@ -81,7 +81,7 @@ export const zh: Messages = {
   },
   deadlines: {
     what: { isolate: "隔离", isolated: "隔离", report: "报告", review: "复盘" },
-    left: (d) => `剩余 ${d}`, over: (d) => `逾期 ${d}`, met: "已完成",
+    left: (d) => `剩余 ${d}`, over: (d) => `逾期 ${d}`, met: "已完成", made: "标记为已完成",
   },
   incidents: {
     what: "内容", assignee: "负责人", deadline: "期限", none: "没有事件", noneHint: "一切正常。代理会继续监视。",

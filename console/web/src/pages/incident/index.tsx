@@ -128,12 +128,25 @@ function Deadlines({ path }: { path: string }) {
   const t = useT();
   const answer = useData<Items<Deadline>>(`${path}/deadlines`);
   const all = (answer.data?.items ?? []).filter((d) => !d.what.startsWith("step ") && d.state !== "dropped");
+  const made = async (what: string) => {
+    try {
+      await post(`${path}/report`, { kind: what === "review" ? "review" : "incident" });
+      invalidate(path);
+    } catch (e) {
+      say(e instanceof Error ? e.message : String(e));
+    }
+  };
   if (all.length === 0) return null;
   return (
     <ul className="duelist" aria-label={t.overview.deadlines}>
       {all.map((d) => (
         <li key={d.what}>
           {t.deadlines.what[d.what] ?? d.what} <Due value={d} />
+          {!isSet(d.met) && (d.what === "report" || d.what === "review") && (
+            <Act need="analyst" label={`${t.deadlines.what[d.what]}: ${t.deadlines.made}`} onClick={() => void made(d.what)}>
+              {t.deadlines.made}
+            </Act>
+          )}
           {isSet(d.met) && (
             <span className="dim">
               {" "}

@@ -1,0 +1,1 @@
+export{t as default,n as severities}from"./incidents-8VXARHmo.js";

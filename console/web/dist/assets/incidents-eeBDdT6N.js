@@ -1,1 +1,0 @@
-export{t as default,n as severities}from"./incidents-CWN93O37.js";
