@@ -11,12 +11,12 @@ import (
 )
 
 // PlanBlock shows what a block of addresses, networks, ADDRESS:PORT, :PORT or names would touch. It changes nothing.
-func (d *Desk) PlanBlock(_ context.Context, targets []string) (minewarden.Action, error) {
+func (d *Desk) PlanBlock(_ context.Context, targets []string, lasts time.Duration) (minewarden.Action, error) {
 	n, err := d.network()
 	if err != nil {
 		return minewarden.Action{}, err
 	}
-	return n.PlanBlock(targets)
+	return n.PlanBlock(targets, lasts)
 }
 
 // Block refuses connections to targets for as long as lasts; 0: as configured. No incident asks for it.
@@ -28,12 +28,9 @@ func (d *Desk) Block(ctx context.Context, targets []string, lasts time.Duration,
 	if d.offline && !n.Persists() {
 		return minewarden.Receipt{}, errors.New("no agent is running, and the block would end with this command: start 'minewarden up', or set persist in the section responders: network:")
 	}
-	a, err := n.PlanBlock(targets)
+	a, err := n.PlanBlock(targets, lasts)
 	if err != nil {
 		return minewarden.Receipt{}, err
-	}
-	if lasts != 0 {
-		a.Params[network.ParamExpires] = lasts.String()
 	}
 	return d.Do(ctx, a, who, why)
 }

@@ -233,16 +233,23 @@ func (c *client) Judge(ctx context.Context, id, verdict, who, why string) (out m
 	return out, err
 }
 
-func (c *client) PlanBlock(ctx context.Context, targets []string) (out minewarden.Action, err error) {
-	err = c.post(ctx, "/blocks/plan", map[string]any{"targets": targets}, &out, "")
+func (c *client) PlanBlock(ctx context.Context, targets []string, lasts time.Duration) (out minewarden.Action, err error) {
+	err = c.post(ctx, "/blocks/plan", wanted(targets, lasts), &out, "")
 	return out, err
 }
 
 func (c *client) Block(ctx context.Context, targets []string, lasts time.Duration, who, why string) (out minewarden.Receipt, err error) {
-	in := map[string]any{"targets": targets, "why": why}
+	in := wanted(targets, lasts)
+	in["why"] = why
+	err = c.post(ctx, "/blocks", in, &out, who)
+	return out, err
+}
+
+// wanted is a block as the API is asked for it.
+func wanted(targets []string, lasts time.Duration) map[string]any {
+	in := map[string]any{"targets": targets}
 	if lasts > 0 {
 		in["seconds"] = int64((lasts + time.Second - 1) / time.Second)
 	}
-	err = c.post(ctx, "/blocks", in, &out, who)
-	return out, err
+	return in
 }

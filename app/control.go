@@ -30,7 +30,7 @@ type Work interface {
 	Undo(ctx context.Context, id, action, who, why string) ([]minewarden.Receipt, error)
 	Close(ctx context.Context, id, who, why string) (minewarden.Incident, error)
 	Judge(ctx context.Context, id, verdict, who, why string) (minewarden.Incident, error)
-	PlanBlock(ctx context.Context, targets []string) (minewarden.Action, error)
+	PlanBlock(ctx context.Context, targets []string, lasts time.Duration) (minewarden.Action, error)
 	Block(ctx context.Context, targets []string, lasts time.Duration, who, why string) (minewarden.Receipt, error)
 	// Records and UndoAction are for actions that no incident asked for, such as repairs; UndoAction takes any action's id.
 	Records(ctx context.Context) ([]minewarden.Receipt, error)

@@ -79,7 +79,7 @@ func (l looker) UndoAction(context.Context, string, string, string) (minewarden.
 	return minewarden.Receipt{}, l.missing
 }
 
-func (l looker) PlanBlock(context.Context, []string) (minewarden.Action, error) {
+func (l looker) PlanBlock(context.Context, []string, time.Duration) (minewarden.Action, error) {
 	return minewarden.Action{}, l.missing
 }
 

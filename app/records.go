@@ -140,8 +140,8 @@ func (b *bare) Judge(context.Context, string, string, string, string) (minewarde
 	return minewarden.Incident{}, b.missing
 }
 
-func (b *bare) PlanBlock(ctx context.Context, targets []string) (minewarden.Action, error) {
-	return b.desk.PlanBlock(ctx, targets)
+func (b *bare) PlanBlock(ctx context.Context, targets []string, lasts time.Duration) (minewarden.Action, error) {
+	return b.desk.PlanBlock(ctx, targets, lasts)
 }
 
 func (b *bare) Block(ctx context.Context, targets []string, lasts time.Duration, who, why string) (minewarden.Receipt, error) {

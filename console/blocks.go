@@ -13,7 +13,7 @@ import (
 
 // Blocks refuse connections that a person names.
 type Blocks interface {
-	PlanBlock(ctx context.Context, targets []string) (minewarden.Action, error)
+	PlanBlock(ctx context.Context, targets []string, lasts time.Duration) (minewarden.Action, error)
 	Block(ctx context.Context, targets []string, lasts time.Duration, who, why string) (minewarden.Receipt, error)
 }
 
@@ -24,10 +24,11 @@ func (s *Server) blocks() {
 	type planIn struct {
 		Body struct {
 			Targets []string `json:"targets" minItems:"1" maxItems:"1000" doc:"addresses, CIDRs, ADDRESS:PORT, :PORT, names"`
+			Seconds int64    `json:"seconds,omitempty" minimum:"1" maximum:"31622400" doc:"how long; not given: as configured"`
 		}
 	}
 	huma.Register(s.api, operation(access.Responder, http.MethodPost, "/blocks/plan", "planBlock", "Show what a block would touch"), func(ctx context.Context, in *planIn) (*answer[minewarden.Action], error) {
-		a, err := s.o.Blocks.PlanBlock(ctx, in.Body.Targets)
+		a, err := s.o.Blocks.PlanBlock(ctx, in.Body.Targets, time.Duration(in.Body.Seconds)*time.Second)
 		if err != nil {
 			return nil, s.refused(ctx, "plan a block", err)
 		}

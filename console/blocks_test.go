@@ -17,7 +17,7 @@ type blocks struct {
 	why     string
 }
 
-func (b *blocks) PlanBlock(_ context.Context, targets []string) (minewarden.Action, error) {
+func (b *blocks) PlanBlock(_ context.Context, targets []string, _ time.Duration) (minewarden.Action, error) {
 	b.targets = targets
 	return minewarden.Action{Op: "block"}, nil
 }

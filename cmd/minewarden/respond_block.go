@@ -30,7 +30,7 @@ func respondBlock(wf *workFlags) *cobra.Command {
 					}
 					return printReceipt(cmd.OutOrStdout(), r, wf.json)
 				}
-				a, err := w.PlanBlock(ctx, args)
+				a, err := w.PlanBlock(ctx, args, lasts)
 				if err != nil {
 					return err
 				}

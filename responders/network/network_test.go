@@ -155,7 +155,7 @@ func open(t testing.TB, addr string) {
 
 func do(t testing.TB, r *Responder, targets ...string) minewarden.Receipt {
 	t.Helper()
-	a, err := r.PlanBlock(targets)
+	a, err := r.PlanBlock(targets, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +181,7 @@ func TestBlock(t *testing.T) {
 			both(t, r)
 			addr, spared := serve(t, tt.addr), serve(t, tt.spared)
 			cut, keeps := dialed(t, addr), dialed(t, spared)
-			a, err := r.PlanBlock([]string{tt.target})
+			a, err := r.PlanBlock([]string{tt.target}, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -263,11 +263,13 @@ func TestExpiry(t *testing.T) {
 	r := responder(t, func(c *Config) { c.Firewall = false })
 	both(t, r)
 	addr := serve(t, pool+":0")
-	a, err := r.PlanBlock([]string{pool})
+	a, err := r.PlanBlock([]string{pool}, time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.Params[ParamExpires] = "1s"
+	if !strings.Contains(a.Summary, " for 1s") {
+		t.Errorf("summary: %s", a.Summary)
+	}
 	receipt, err := r.Do(t.Context(), a)
 	if err != nil {
 		t.Fatal(err)
@@ -316,7 +318,7 @@ func TestProtected(t *testing.T) {
 		"127.0.0.1": "loopback", "127.1.2.3:3333": "loopback", "::1": "loopback", "169.254.169.254": "link-local", "224.0.0.1": "multicast",
 		other: "DNS server", pool2: "configuration", intern: "logged in",
 	} {
-		a, err := r.PlanBlock([]string{target})
+		a, err := r.PlanBlock([]string{target}, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -338,7 +340,7 @@ func TestProtected(t *testing.T) {
 		t.Errorf("a protected connection was ended: %v", err)
 	}
 	for _, wide := range []string{"0.0.0.0/0", "0.0.0.0/1", "::/0", ":0", "two words", "192.0.2.1/7"} {
-		if _, err := r.PlanBlock([]string{wide}); err == nil {
+		if _, err := r.PlanBlock([]string{wide}, 0); err == nil {
 			t.Errorf("%q can be planned", wide)
 		}
 	}
@@ -801,7 +803,7 @@ func TestPersist(t *testing.T) {
 // TestInterrupted lets go what has no receipt.
 func TestInterrupted(t *testing.T) {
 	r := responder(t, nil)
-	a, err := r.PlanBlock([]string{pool})
+	a, err := r.PlanBlock([]string{pool}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/internal/proc"
@@ -34,7 +35,7 @@ func (r *Responder) Plan(ctx context.Context, inc minewarden.Incident) ([]minewa
 	var actions []minewarden.Action
 	items, names := destinations(&inc)
 	if len(items)+len(names) > 0 {
-		a, err := r.plan(&inc, Block, items, names, all)
+		a, err := r.plan(&inc, Block, items, names, 0, all)
 		if err != nil {
 			return nil, fmt.Errorf("plan for incident %s: %w", inc.ID, err)
 		}
@@ -45,7 +46,7 @@ func (r *Responder) Plan(ctx context.Context, inc minewarden.Incident) ([]minewa
 		items = append(items, Item{Kind: Tree, PID: s.PID, Start: s.Start})
 	}
 	if len(items) > 0 {
-		a, err := r.plan(&inc, Offline, items, nil, all)
+		a, err := r.plan(&inc, Offline, items, nil, 0, all)
 		if err != nil {
 			return nil, fmt.Errorf("plan for incident %s: %w", inc.ID, err)
 		}
@@ -57,8 +58,8 @@ func (r *Responder) Plan(ctx context.Context, inc minewarden.Incident) ([]minewa
 	return actions, ctx.Err()
 }
 
-// PlanBlock plans a block of what a person names: addresses, CIDRs, ADDRESS:PORT, :PORT, names.
-func (r *Responder) PlanBlock(targets []string) (minewarden.Action, error) {
+// PlanBlock plans a block of what a person names: addresses, CIDRs, ADDRESS:PORT, :PORT, names; for as long as lasts, 0: as configured.
+func (r *Responder) PlanBlock(targets []string, lasts time.Duration) (minewarden.Action, error) {
 	var items []Item
 	var names []string
 	for _, t := range targets {
@@ -77,10 +78,10 @@ func (r *Responder) PlanBlock(targets []string) (minewarden.Action, error) {
 		return minewarden.Action{}, fmt.Errorf("plan a block: %w", err)
 	}
 	inc := minewarden.Incident{Subject: minewarden.Subject{Type: minewarden.SubjectHost, ID: strings.Join(targets, " ")}}
-	return r.plan(&inc, Block, items, names, all)
+	return r.plan(&inc, Block, items, names, lasts, all)
 }
 
-func (r *Responder) plan(inc *minewarden.Incident, op string, items []Item, names []string, all map[int32]proc.Stat) (minewarden.Action, error) {
+func (r *Responder) plan(inc *minewarden.Incident, op string, items []Item, names []string, lasts time.Duration, all map[int32]proc.Stat) (minewarden.Action, error) {
 	a := minewarden.Action{
 		ID: op + "-" + rand.Text(), Responder: Name, Op: op, Incident: inc.ID, Target: inc.Subject, Reversible: true, Params: map[string]string{},
 	}
@@ -138,6 +139,10 @@ func (r *Responder) plan(inc *minewarden.Incident, op string, items []Item, name
 		what = fmt.Sprintf("the network of %d processes", len(take))
 	}
 	ends := r.config.Expires.String()
+	if lasts != 0 {
+		ends = lasts.String()
+		a.Params[ParamExpires] = ends
+	}
 	if !r.config.Persist {
 		ends += ", while the agent runs"
 	}

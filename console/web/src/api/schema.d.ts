@@ -2228,6 +2228,11 @@ export interface components {
             };
         };
         PlanInBody: {
+            /**
+             * Format: int64
+             * @description how long; not given: as configured
+             */
+            seconds?: number;
             /** @description addresses, CIDRs, ADDRESS:PORT, :PORT, names */
             targets: string[];
         };
