@@ -4,17 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
-	"golang.org/x/sys/unix"
 
 	"github.com/minewarden/minewarden"
 	"github.com/minewarden/minewarden/internal/logs"
@@ -51,17 +48,6 @@ type file struct {
 	dec  *logs.Decoder
 }
 
-// part is one open file.
-type part struct {
-	f       *os.File
-	id      identity
-	off     int64 // of the next line
-	safe    int64 // as off, but nothing before it waits for more
-	discard bool  // the rest of a line that was cut is still to come
-	grew    time.Time
-	last    time.Time // its time of change, when it was read
-}
-
 type identity struct{ dev, ino uint64 }
 
 func (f *follower) warnOnce(msg string, args ...any) {
@@ -74,29 +60,6 @@ func (f *follower) warnOnce(msg string, args ...any) {
 	}
 	f.warned[key] = true
 	f.sensor.env.Log.Warn(msg, args...)
-}
-
-func openPart(path string, at int64, now time.Time) (*part, error) {
-	// Not blocking: a pipe under that name must not stop everything.
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
-	if err != nil {
-		return nil, err
-	}
-	st, id, err := stat(f.Stat())
-	if err == nil && !st.Mode().IsRegular() {
-		err = errors.New("is no regular file")
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open log %s: %w", path, err), f.Close())
-	}
-	return &part{f: f, id: id, off: at, safe: at, grew: now, last: st.ModTime()}, nil
-}
-
-func stat(st os.FileInfo, err error) (os.FileInfo, identity, error) {
-	if err != nil {
-		return nil, identity{}, err
-	}
-	return st, inode(st), nil
 }
 
 // add begins to follow a log where it was left, or, never seen, at its end when first.
@@ -171,8 +134,6 @@ func (f *follower) resume(l *file, open []mark, now time.Time) {
 	f.closeParts(beside)
 }
 
-func (p *part) at(m mark) { p.off, p.safe, p.discard = m.Offset, m.Offset, m.Discard }
-
 func (f *follower) openSiblings(path string, now time.Time) []*part {
 	var all []*part
 	for _, name := range siblings(path) {
@@ -217,50 +178,6 @@ func (f *follower) unread(l *file, beside []*part, since time.Time) []*part {
 // lost says that lines are missing whose number nobody knows.
 func (f *follower) lost(path string) {
 	f.emit(minewarden.Event{Time: f.sensor.env.Now(), Data: &minewarden.Lost{N: 1, Where: "log " + path}})
-}
-
-// lastLine returns where the last line begins that has no end yet, or size.
-func lastLine(f *os.File, size int64) int64 {
-	buf := make([]byte, 64<<10)
-	at := max(size-int64(len(buf)), 0)
-	n, err := f.ReadAt(buf[:size-at], at)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return size
-	}
-	for i := n - 1; i >= 0; i-- {
-		if buf[i] == '\n' {
-			return at + int64(i) + 1
-		}
-	}
-	return size
-}
-
-// siblings are the files beside a log that it may have been rotated to.
-func siblings(path string) []string {
-	patterns := []string{escapePattern(path) + ".*", escapePattern(path) + "-*"}
-	if ext := filepath.Ext(path); ext != "" { // name-2026.log
-		base := escapePattern(strings.TrimSuffix(path, ext))
-		patterns = append(patterns, base+".*"+ext, base+"-*"+ext)
-	}
-	var names []string
-	for _, p := range patterns {
-		more, err := filepath.Glob(p)
-		if err != nil {
-			continue // what is escaped is no bad pattern
-		}
-		names = append(names, more...)
-	}
-	var plain []string
-	for _, n := range names {
-		if !compressed(n) && n != path {
-			plain = append(plain, n)
-		}
-	}
-	return plain[:min(len(plain), 64)]
-}
-
-func escapePattern(s string) string {
-	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(s)
 }
 
 // round reads all that is new.
@@ -440,16 +357,6 @@ func (f *follower) copied(l *file, p *part, now time.Time) {
 		}
 	}
 	f.closeParts(beside)
-}
-
-// fingerprint sums the first n bytes.
-func fingerprint(f *os.File, n int64) uint32 {
-	b := make([]byte, n)
-	got, err := f.ReadAt(b, 0)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return 0
-	}
-	return crc32.ChecksumIEEE(b[:got])
 }
 
 // stop emits what waits and keeps where everything was left.
