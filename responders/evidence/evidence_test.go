@@ -386,7 +386,7 @@ func TestKilled(t *testing.T) {
 // collected is sealed after that.
 func TestTrap(t *testing.T) {
 	cmd := start(t, "trap", self(t), nil, fileEnv+"="+t.TempDir())
-	r := responder(t, func(c *Config) { c.Deadline = 2 * time.Second })
+	r := responder(t, nil)
 	r.grace = 200 * time.Millisecond
 	a := planOne(t, r, about(t, cmd.Process.Pid))
 	receipt, err := r.Do(t.Context(), a)
@@ -404,7 +404,7 @@ func TestTrap(t *testing.T) {
 	must(t, err)
 	must(t, unix.Mount("x", dir, "fuse", 0, fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", fuse.Fd())))
 	defer func() { must(t, unix.Unmount(dir, unix.MNT_DETACH)) }()
-	r.config.Logs = []string{dir + "/*.log"}
+	r.config.Logs, r.config.Deadline = []string{dir + "/*.log"}, 2*time.Second
 	a = planOne(t, r, about(t, cmd.Process.Pid))
 	receipt, err = r.Do(t.Context(), a)
 	must(t, fuse.Close()) // the file system ends, and with it the wait

@@ -171,7 +171,7 @@ export const en = {
     system: "System", cpus: "CPUs", booted: "Booted", since: "Watched since", version: "minewarden", busy: "CPU use, all processes",
     busyLabel: (now: string, span: string) => `CPU use over ${span} seconds; now ${now}`,
     processes: "Processes by CPU", processesHint: "Choose a name to see what was measured of it.", cpu: "CPU", total: "CPU time", memory: "Memory", work: "Speaks for mining", origin: "Comes from",
-    unpackaged: "no package", kernel: "kernel", open: "open", command: "Command", program: "Program", sha256: "SHA-256", started: "Started", user: "User",
+    nameless: "without a name", unpackaged: "no package", kernel: "kernel", open: "open", command: "Command", program: "Program", sha256: "SHA-256", started: "Started", user: "User",
     userOf: (uid: number, tasks: number, nice: number) => `uid ${uid} · ${tasks} thread${s(tasks)} · nice ${nice}`,
     connections: "Connections", noConnections: "No connection was seen.", process: "Process", remote: "Remote", protocol: "Protocol", sent: "Sent", received: "Received", matches: "Known bad", last: "Last", times: (n: number) => `× ${n}`,
   },

@@ -152,7 +152,7 @@ export const zh: Messages = {
     system: "系统", cpus: "CPU 数量", booted: "开机", since: "开始监视", version: "minewarden", busy: "CPU 使用率（全部进程）",
     busyLabel: (now, span) => `最近 ${span} 秒的 CPU 使用率；当前 ${now}`,
     processes: "按 CPU 排序的进程", processesHint: "点选名称可查看对它的测量结果。", cpu: "CPU", total: "CPU 时间", memory: "内存", work: "挖矿迹象", origin: "来源",
-    unpackaged: "不属于任何软件包", kernel: "内核", open: "打开", command: "命令", program: "程序", sha256: "SHA-256", started: "启动", user: "用户",
+    nameless: "无名称", unpackaged: "不属于任何软件包", kernel: "内核", open: "打开", command: "命令", program: "程序", sha256: "SHA-256", started: "启动", user: "用户",
     userOf: (uid, tasks, nice) => `uid ${uid} · ${tasks} 个线程 · nice ${nice}`,
     connections: "连接", noConnections: "没有发现连接。", process: "进程", remote: "对端", protocol: "协议", sent: "发送", received: "接收", matches: "已知恶意", last: "最近", times: (n) => `× ${n}`,
   },

@@ -146,7 +146,7 @@ function ProcessRow({ p, open, toggle }: { p: LiveProcess; open: boolean; toggle
         <td className="num end">{percent(p.cpu)}</td>
         <td>
           <button type="button" className="rowbutton" aria-expanded={open} onClick={toggle} title={visible(p.args.join(" ") || p.exe || p.name)}>
-            <Raw text={p.name} />
+            <Raw text={p.name || p.exe || t.host.nameless} />
           </button>{" "}
           <span className="dim num">{p.key.pid}</span>
         </td>

@@ -1,1 +1,0 @@
-export{t as default,n as severities}from"./incidents-8VXARHmo.js";

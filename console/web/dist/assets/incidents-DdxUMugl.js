@@ -1,0 +1,1 @@
+export{t as default,n as severities}from"./incidents-BpX1YcJD.js";

@@ -1,0 +1,1 @@
+import{a as e,t,u as n}from"./states-B-uflvAe.js";import{S as r,U as i}from"./text-CS6oZjOM.js";var a=r();function o(){let r=i();return(0,a.jsx)(e,{title:r.errors.notFound,children:(0,a.jsx)(t,{icon:`findings`,title:r.errors.noPage,children:(0,a.jsx)(n,{to:`/`,children:r.errors.home})})})}export{o as default};
